@@ -1,0 +1,1 @@
+//! Element type and symbolic shape of every value.

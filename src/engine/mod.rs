@@ -1,0 +1,1 @@
+//! Runs files; the only place that sees an execution engine.

@@ -1,0 +1,385 @@
+//! The store: values, nodes, tensors, attributes and symbolic shapes.
+//!
+//! A graph is bipartite: an edge leads from a value to each node that uses it and from a node to
+//! each value it produces. Invariants: every value has at most one producer, ids stay valid until
+//! the thing is removed, names of values are unique, and iteration follows insertion order.
+
+mod model;
+mod node;
+mod tensor;
+
+use std::collections::{BinaryHeap, HashMap};
+
+use bytes::Bytes;
+use petgraph::Direction;
+use petgraph::stable_graph::{NodeIndex, StableDiGraph};
+use petgraph::visit::{Dfs, IntoNodeReferences, Reversed};
+pub use rten_shape_inference::{SymExpr as Dim, SymTensor as Facts};
+
+use crate::error::{Error, Result};
+pub use model::{Function, Model, STANDARD};
+pub use node::{Attr, Attribute, Node, is_standard_domain};
+pub use tensor::{Data, DataType, External, Tensor};
+
+/// The identity of a value within its graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ValueId(NodeIndex);
+
+/// The identity of a node within its graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeId(NodeIndex);
+
+/// One tensor of the graph.
+#[derive(Clone, Debug)]
+pub struct Value {
+    /// The name, unique in the graph.
+    pub name: String,
+    /// The element type, where it is known and the value is a tensor.
+    pub dtype: Option<DataType>,
+    /// The symbolic shape, and the contents of small integer values that shapes are made of.
+    pub facts: Facts,
+    /// The contents of an initializer.
+    pub tensor: Option<Tensor>,
+    /// The encoded declaration (`value_info`) with what this program has no use for: docs,
+    /// metadata, denotations and the types of sequences, maps and optionals.
+    pub carry: Bytes,
+}
+
+impl Value {
+    /// A tensor of unknown type and shape.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            dtype: None,
+            facts: Facts::unknown("not inferred"),
+            tensor: None,
+            carry: Bytes::new(),
+        }
+    }
+
+    /// A tensor of known type and shape.
+    pub fn typed(name: impl Into<String>, dtype: DataType, dims: Vec<Dim>) -> Self {
+        Self { dtype: Some(dtype), facts: Facts::from_shape(dims), ..Self::new(name) }
+    }
+
+    /// The dimensions, where the rank is known.
+    pub fn dims(&self) -> Option<Vec<Dim>> {
+        self.facts.shape().map(Iterator::collect)
+    }
+
+    /// The dimensions, where all are known numbers.
+    pub fn fixed_dims(&self) -> Option<Vec<i64>> {
+        self.dims()?.iter().map(fixed).collect()
+    }
+}
+
+/// The number a dimension is known to be.
+pub fn fixed(dim: &Dim) -> Option<i64> {
+    match dim {
+        Dim::Value(n) => Some(i64::from(*n)),
+        _ => None,
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Vertex {
+    Value(Value),
+    Node(Node),
+}
+
+/// A graph of values and nodes.
+#[derive(Clone, Debug, Default)]
+pub struct Graph {
+    /// The graph's name.
+    pub name: String,
+    /// The inputs in order.
+    pub inputs: Vec<ValueId>,
+    /// The outputs in order.
+    pub outputs: Vec<ValueId>,
+    /// Encoded fields that this program has no use for and hands on.
+    pub carry: Bytes,
+    net: StableDiGraph<Vertex, ()>,
+    names: HashMap<String, ValueId>,
+}
+
+impl Graph {
+    /// An empty graph.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), ..Self::default() }
+    }
+
+    /// Adds a value.
+    ///
+    /// # Errors
+    /// When the name is taken.
+    pub fn add_value(&mut self, value: Value) -> Result<ValueId> {
+        if self.names.contains_key(&value.name) {
+            return Err(Error::unreadable("two values have this name").value(value.name));
+        }
+        let name = value.name.clone();
+        let id = ValueId(self.net.add_node(Vertex::Value(value)));
+        self.names.insert(name, id);
+        Ok(id)
+    }
+
+    /// Adds a node whose inputs and outputs are values of this graph.
+    ///
+    /// # Errors
+    /// When an output has a producer already.
+    pub fn add_node(&mut self, node: Node) -> Result<NodeId> {
+        for &output in node.outputs.iter().flatten() {
+            if self.producer(output).is_some() {
+                return Err(Error::unreadable("two nodes produce this value")
+                    .value(&self.value(output).name)
+                    .node(&node.name, node.operator()));
+            }
+        }
+        let sources: Vec<_> = node.inputs.iter().flatten().chain(&node.captures).copied().collect();
+        let targets: Vec<_> = node.outputs.iter().flatten().copied().collect();
+        let id = self.net.add_node(Vertex::Node(node));
+        for ValueId(source) in sources {
+            self.net.add_edge(source, id, ());
+        }
+        for ValueId(target) in targets {
+            self.net.add_edge(id, target, ());
+        }
+        Ok(NodeId(id))
+    }
+
+    /// The value `id`.
+    pub fn value(&self, id: ValueId) -> &Value {
+        match &self.net[id.0] {
+            Vertex::Value(value) => value,
+            Vertex::Node(_) => unreachable!("a ValueId names a value"),
+        }
+    }
+
+    /// The value `id`, to be changed; its name must stay.
+    pub fn value_mut(&mut self, id: ValueId) -> &mut Value {
+        match &mut self.net[id.0] {
+            Vertex::Value(value) => value,
+            Vertex::Node(_) => unreachable!("a ValueId names a value"),
+        }
+    }
+
+    /// The node `id`.
+    pub fn node(&self, id: NodeId) -> &Node {
+        match &self.net[id.0] {
+            Vertex::Node(node) => node,
+            Vertex::Value(_) => unreachable!("a NodeId names a node"),
+        }
+    }
+
+    /// The node `id`, to be changed; its inputs, outputs and captures must stay.
+    pub fn node_mut(&mut self, id: NodeId) -> &mut Node {
+        match &mut self.net[id.0] {
+            Vertex::Node(node) => node,
+            Vertex::Value(_) => unreachable!("a NodeId names a node"),
+        }
+    }
+
+    /// Every value in insertion order.
+    pub fn values(&self) -> impl Iterator<Item = (ValueId, &Value)> {
+        self.net.node_references().filter_map(|(id, vertex)| match vertex {
+            Vertex::Value(value) => Some((ValueId(id), value)),
+            Vertex::Node(_) => None,
+        })
+    }
+
+    /// Every node in insertion order.
+    pub fn nodes(&self) -> impl Iterator<Item = (NodeId, &Node)> {
+        self.net.node_references().filter_map(|(id, vertex)| match vertex {
+            Vertex::Node(node) => Some((NodeId(id), node)),
+            Vertex::Value(_) => None,
+        })
+    }
+
+    /// The number of nodes.
+    pub fn node_count(&self) -> usize {
+        self.nodes().count()
+    }
+
+    /// The value called `name`.
+    pub fn find(&self, name: &str) -> Option<ValueId> {
+        self.names.get(name).copied()
+    }
+
+    /// The node that produces `value`.
+    pub fn producer(&self, value: ValueId) -> Option<NodeId> {
+        self.net.neighbors_directed(value.0, Direction::Incoming).next().map(NodeId)
+    }
+
+    /// The nodes that use `value`, in insertion order, each once.
+    pub fn consumers(&self, value: ValueId) -> Vec<NodeId> {
+        let mut nodes: Vec<_> = self.net.neighbors(value.0).map(NodeId).collect();
+        nodes.sort_unstable();
+        nodes.dedup();
+        nodes
+    }
+
+    /// How a node is called in messages: its name, or its first output's.
+    pub fn label(&self, id: NodeId) -> &str {
+        let node = self.node(id);
+        match node.outputs.iter().flatten().next() {
+            Some(&output) if node.name.is_empty() => &self.value(output).name,
+            _ => &node.name,
+        }
+    }
+
+    /// `error` with this node named as its place.
+    pub fn at(&self, id: NodeId, error: Error) -> Error {
+        error.node(self.label(id), self.node(id).operator())
+    }
+
+    /// A name that no value has, `wish` itself where it is free.
+    pub fn free_name(&self, wish: &str) -> String {
+        if !self.names.contains_key(wish) {
+            return wish.to_owned();
+        }
+        (2..)
+            .map(|n| format!("{wish}~{n}"))
+            .find(|name| !self.names.contains_key(name))
+            .expect("there are more numbers than names")
+    }
+
+    /// Removes a node; its outputs stay without a producer.
+    pub fn remove_node(&mut self, id: NodeId) {
+        self.net.remove_node(id.0);
+    }
+
+    /// Removes a value that no node, input or output of the graph refers to.
+    pub fn remove_value(&mut self, id: ValueId) {
+        if let Some(Vertex::Value(value)) = self.net.remove_node(id.0) {
+            self.names.remove(&value.name);
+        }
+    }
+
+    /// Gives input `index` of a node another value, or none.
+    pub fn set_input(&mut self, id: NodeId, index: usize, value: Option<ValueId>) {
+        let inputs = &mut self.node_mut(id).inputs;
+        if inputs.len() <= index {
+            inputs.resize(index + 1, None);
+        }
+        let old = std::mem::replace(&mut inputs[index], value);
+        if let Some(edge) = old.and_then(|old| self.net.find_edge(old.0, id.0)) {
+            self.net.remove_edge(edge);
+        }
+        if let Some(value) = value {
+            self.net.add_edge(value.0, id.0, ());
+        }
+    }
+
+    /// Gives output `index` of a node, so far left out, a value without a producer.
+    pub fn set_output(&mut self, id: NodeId, index: usize, value: ValueId) {
+        let outputs = &mut self.node_mut(id).outputs;
+        if outputs.len() <= index {
+            outputs.resize(index + 1, None);
+        }
+        outputs[index] = Some(value);
+        self.net.add_edge(id.0, value.0, ());
+    }
+
+    /// Makes every node that uses `old` use `new` instead; captures and graph outputs stay.
+    pub fn replace_uses(&mut self, old: ValueId, new: ValueId) {
+        for node in self.consumers(old) {
+            for index in 0..self.node(node).inputs.len() {
+                if self.node(node).inputs[index] == Some(old) {
+                    self.set_input(node, index, Some(new));
+                }
+            }
+        }
+    }
+
+    /// The nodes, each after the nodes whose outputs it uses, else in insertion order.
+    ///
+    /// # Errors
+    /// When the graph has a cycle; the error names a node on it.
+    pub fn topological(&self) -> Result<Vec<NodeId>> {
+        let mut waits: HashMap<NodeIndex, usize> = HashMap::new();
+        let mut ready = BinaryHeap::new();
+        for (NodeId(id), _) in self.nodes() {
+            let count = self
+                .net
+                .neighbors_directed(id, Direction::Incoming)
+                .filter(|&value| self.producer(ValueId(value)).is_some())
+                .count();
+            match count {
+                0 => ready.push(std::cmp::Reverse(id)),
+                _ => drop(waits.insert(id, count)),
+            }
+        }
+        let mut order = Vec::new();
+        while let Some(std::cmp::Reverse(id)) = ready.pop() {
+            order.push(NodeId(id));
+            let outputs = self.net.neighbors(id);
+            for user in outputs.flat_map(|value| self.net.neighbors(value)) {
+                if let Some(count) = waits.get_mut(&user) {
+                    *count -= 1;
+                    if *count == 0 {
+                        waits.remove(&user);
+                        ready.push(std::cmp::Reverse(user));
+                    }
+                }
+            }
+        }
+        match waits.keys().min() {
+            None => Ok(order),
+            Some(&id) => {
+                Err(self
+                    .at(NodeId(id), Error::unreadable("the graph has a cycle through this node")))
+            }
+        }
+    }
+
+    /// Everything `values` are computed from, themselves included.
+    pub fn ancestors(&self, values: impl IntoIterator<Item = ValueId>) -> Reach {
+        self.reach(values, |graph, dfs| while dfs.next(Reversed(&graph.net)).is_some() {})
+    }
+
+    /// Everything that is computed from `values`, themselves included.
+    pub fn descendants(&self, values: impl IntoIterator<Item = ValueId>) -> Reach {
+        self.reach(values, |graph, dfs| while dfs.next(&graph.net).is_some() {})
+    }
+
+    fn reach(
+        &self,
+        values: impl IntoIterator<Item = ValueId>,
+        run: impl Fn(
+            &Self,
+            &mut Dfs<NodeIndex, <StableDiGraph<Vertex, ()> as petgraph::visit::Visitable>::Map>,
+        ),
+    ) -> Reach {
+        let mut dfs = Dfs::empty(&self.net);
+        dfs.stack.extend(values.into_iter().map(|v| v.0));
+        run(self, &mut dfs);
+        Reach(dfs.discovered)
+    }
+
+    /// Values that subgraphs take from the graph around: no producer, tensor or input of their own.
+    pub fn free_values(&self) -> Vec<ValueId> {
+        self.values()
+            .filter(|(id, value)| {
+                value.tensor.is_none() && self.producer(*id).is_none() && !self.inputs.contains(id)
+            })
+            .map(|(id, _)| id)
+            .collect()
+    }
+}
+
+/// A set of values and nodes found by following edges.
+pub struct Reach(<StableDiGraph<Vertex, ()> as petgraph::visit::Visitable>::Map);
+
+impl Reach {
+    /// Whether the value is in the set.
+    pub fn has_value(&self, id: ValueId) -> bool {
+        self.0.contains(id.0.index())
+    }
+
+    /// Whether the node is in the set.
+    pub fn has_node(&self, id: NodeId) -> bool {
+        self.0.contains(id.0.index())
+    }
+}
+
+#[cfg(test)]
+mod tests;

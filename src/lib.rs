@@ -1,0 +1,9 @@
+//! Switched linear projections of neural networks, as ONNX graphs.
+#![warn(missing_docs)]
+
+pub mod compile;
+pub mod engine;
+pub mod error;
+pub mod graph;
+pub mod onnx;
+pub mod render;

@@ -1,0 +1,1 @@
+//! Files and text to graphs and back; the only place that sees protobuf types.
