@@ -1,0 +1,244 @@
+use ndarray::{Array1, Array4, Axis, array, s};
+use ndarray_npy::NpzReader;
+use prost::Message;
+use tract_onnx::pb::{
+    AttributeProto, GraphProto, NodeProto, OperatorSetIdProto, TensorShapeProto, TypeProto,
+    tensor_shape_proto::Dimension,
+};
+
+use super::*;
+
+fn node(operator: &str, inputs: &[&str], outputs: &[&str]) -> NodeProto {
+    let names = |names: &[&str]| names.iter().map(|&n| n.to_owned()).collect();
+    let op_type = operator.to_owned();
+    NodeProto { op_type, input: names(inputs), output: names(outputs), ..NodeProto::default() }
+}
+
+/// A declaration such as `("x", 1, &["N", "3"])`: name, element type, extents.
+fn info((name, dtype, dims): (&str, DataType, &[&str])) -> ValueInfoProto {
+    let value = |dim: &&str| match dim.parse() {
+        Ok(n) => dimension::Value::DimValue(n),
+        Err(_) => dimension::Value::DimParam((*dim).to_owned()),
+    };
+    let dim = dims.iter().map(|d| Dimension { value: Some(value(d)), denotation: String::new() });
+    let shape = Some(TensorShapeProto { dim: dim.collect() });
+    let tensor = type_proto::Tensor { elem_type: dtype as i32, shape };
+    let value = Some(type_proto::Value::TensorType(tensor));
+    let r#type = Some(TypeProto { value, denotation: String::new() });
+    ValueInfoProto { name: name.to_owned(), r#type, doc_string: String::new() }
+}
+
+type Info<'a> = (&'a str, DataType, &'a [&'a str]);
+
+fn model(nodes: Vec<NodeProto>, inputs: &[Info<'_>], outputs: &[Info<'_>]) -> Vec<u8> {
+    let graph = GraphProto {
+        node: nodes,
+        input: inputs.iter().copied().map(info).collect(),
+        output: outputs.iter().copied().map(info).collect(),
+        ..GraphProto::default()
+    };
+    let opset = OperatorSetIdProto { domain: String::new(), version: 17 };
+    ModelProto {
+        graph: Some(graph),
+        opset_import: vec![opset],
+        ir_version: 8,
+        ..Default::default()
+    }
+    .encode_to_vec()
+}
+
+fn shapes(list: &[(&str, &[usize])]) -> Vec<(String, Vec<usize>)> {
+    list.iter().map(|&(name, shape)| (name.to_owned(), shape.to_vec())).collect()
+}
+
+fn relu(dims: &[&str]) -> Vec<u8> {
+    let dtype = DataType::F32;
+    model(vec![node("Relu", &["x"], &["y"])], &[("x", dtype, dims)], &[("y", dtype, dims)])
+}
+
+fn message<T>(result: Result<T>) -> String {
+    match result {
+        Ok(_) => panic!("this should have failed"),
+        Err(error) => {
+            assert_eq!(error.kind, Kind::Engine);
+            let text = error.to_string();
+            assert!(!text.contains('\n'), "{text}");
+            text
+        }
+    }
+}
+
+#[test]
+fn a_model_runs_and_its_outputs_are_named() {
+    let bytes = model(
+        vec![node("Add", &["a", "b"], &["sum"]), node("Sub", &["a", "b"], &["less"])],
+        &[("a", DataType::F64, &["N"]), ("b", DataType::F64, &["N"])],
+        &[("less", DataType::F64, &["N"]), ("sum", DataType::F64, &["N"])],
+    );
+    let session = Session::new(&bytes, &shapes(&[("b", &[2]), ("a", &[2])])).unwrap();
+    assert_eq!(session.input_names().collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!(session.input_dtype("a"), Some(DataType::F64));
+    assert_eq!(session.input_dtype("c"), None);
+    let inputs = [("b", array![1.0, 2.0].into()), ("a", array![5.0, 7.0].into())];
+    let outputs = session.run(&inputs).unwrap();
+    assert_eq!(outputs[0], ("less".into(), array![4.0, 5.0].into()));
+    assert_eq!(outputs[1], ("sum".into(), array![6.0, 9.0].into()));
+}
+
+#[test]
+fn every_element_type_goes_through() {
+    let arrays: [Array; 12] = [
+        array![1f32].into(),
+        array![1f64].into(),
+        array![half::f16::ONE].into(),
+        array![1i64].into(),
+        array![1i32].into(),
+        array![1i16].into(),
+        array![1i8].into(),
+        array![1u64].into(),
+        array![1u32].into(),
+        array![1u16].into(),
+        array![1u8].into(),
+        array![true].into(),
+    ];
+    for array in arrays {
+        let dtype = array.dtype();
+        let identity = vec![node("Identity", &["x"], &["y"])];
+        let bytes = model(identity, &[("x", dtype, &["1"])], &[("y", dtype, &["1"])]);
+        let outputs = Session::new(&bytes, &[]).unwrap().run(&[("x", array.clone())]).unwrap();
+        assert_eq!(outputs[0].1, array);
+    }
+}
+
+#[test]
+fn a_shape_comes_out_as_int64() {
+    let bytes = model(
+        vec![node("Shape", &["x"], &["y"])],
+        &[("x", DataType::F32, &["N", "3"])],
+        &[("y", DataType::I64, &["2"])],
+    );
+    let session = Session::new(&bytes, &shapes(&[("x", &[2, 3])])).unwrap();
+    let outputs = session.run(&[("x", Array4::<f32>::zeros((1, 1, 2, 3)).into())]);
+    assert!(message(outputs).contains("[1, 1, 2, 3] where [2, 3] is expected"));
+    let outputs = session.run(&[("x", array![[1f32, 2., 3.], [4., 5., 6.]].into())]).unwrap();
+    assert_eq!(outputs[0].1, array![2i64, 3].into());
+}
+
+#[test]
+fn shapes_and_names_are_checked_against_the_model() {
+    let bytes = relu(&["N", "3"]);
+    let new = |list: &[(&str, &[usize])]| Session::new(&bytes, &shapes(list));
+    assert!(message(new(&[])).contains("'x': tract: the input's shape is not fixed"));
+    assert!(message(new(&[("z", &[1, 3])])).contains("its inputs are: x"));
+    assert!(message(new(&[("x", &[1, 4])])).contains("[1, 4] where [?, 3] is expected"));
+    assert!(message(new(&[("x", &[1])])).contains("[1] where [?, 3] is expected"));
+    let session = new(&[("x", &[1, 3])]).unwrap();
+    let x: Array = array![[1f32, -1.0, 0.0]].into();
+    assert!(message(session.run::<&str>(&[])).contains("was given no array"));
+    assert!(message(session.run(&[("x", x.clone()), ("z", x)])).contains("no such input"));
+    let doubles = array![[1f64, -1.0, 0.0]].into();
+    assert!(message(session.run(&[("x", doubles)])).contains("F64 where the model takes F32"));
+}
+
+#[test]
+fn one_symbol_has_one_extent() {
+    let bytes = model(
+        vec![node("MatMul", &["a", "b"], &["y"])],
+        &[("a", DataType::F32, &["N", "K"]), ("b", DataType::F32, &["K", "M"])],
+        &[("y", DataType::F32, &["N", "M"])],
+    );
+    let clash = Session::new(&bytes, &shapes(&[("a", &[1, 2]), ("b", &[3, 1])]));
+    assert!(message(clash).contains("the axis 'K' is 3 here and 2 in another place"));
+}
+
+#[test]
+fn an_output_that_contradicts_its_declaration_is_an_error() {
+    let bytes = model(
+        vec![node("Relu", &["x"], &["y"])],
+        &[("x", DataType::F32, &["N", "3"])],
+        &[("y", DataType::F32, &["3"])],
+    );
+    let session = Session::new(&bytes, &shapes(&[("x", &[1, 3])])).unwrap();
+    let x: Array = array![[1f32, 2.0, 3.0]].into();
+    assert!(message(session.run(&[("x", x)])).contains("[1, 3] where [3] is expected"));
+}
+
+#[test]
+fn broken_models_are_failures_of_the_engine() {
+    message(Session::new(b"no model at all", &[]));
+    message(Session::new(&relu(&["2"])[..20], &[]));
+    message(Session::new(&[], &[]));
+    let dtype = DataType::F32;
+    let ports: [Info<'_>; 2] = [("x", dtype, &["2"]), ("y", dtype, &["2"])];
+    let [x, y] = ports.map(|port| [port]);
+    let unknown = model(vec![node("NoSuchOperator", &["x"], &["y"])], &x, &y);
+    assert!(message(Session::new(&unknown, &[])).contains("NoSuchOperator"));
+    let undefined = model(vec![node("Relu", &["gone"], &["y"])], &x, &y);
+    assert!(message(Session::new(&undefined, &[])).contains("gone"));
+    // tract looks the producer of an output up without a check and panics.
+    let unmade = model(vec![node("Relu", &["x"], &["z"])], &x, &y);
+    assert!(message(Session::new(&unmade, &[])).contains("panicked"));
+}
+
+#[test]
+fn what_tract_computes_wrongly_is_refused() {
+    let port = |name| [(name, DataType::F32, &["1", "1", "2"][..])];
+    let attribute = |name: &str, f, i, ints| AttributeProto {
+        name: name.to_owned(),
+        f,
+        i,
+        ints,
+        ..AttributeProto::default()
+    };
+    let refused = |operator, attributes| {
+        let mut node = node(operator, &["x"], &["y"]);
+        node.attribute = attributes;
+        message(Session::new(&model(vec![node], &port("x"), &port("y")), &[]))
+    };
+    let told = refused("ConvTranspose", vec![attribute("output_shape", 0.0, 0, vec![3])]);
+    assert!(told.contains("node 'y' (ConvTranspose): tract: 'output_shape'"), "{told}");
+    assert!(refused("Celu", vec![attribute("alpha", 2.0, 0, vec![])]).contains("alpha"));
+    assert!(refused("GlobalLpPool", vec![]).contains("p = 2"));
+    let mut foreign = node("Relu", &["x"], &["y"]);
+    foreign.domain = "com.example".into();
+    let bytes = model(vec![foreign], &port("x"), &port("y"));
+    assert!(message(Session::new(&bytes, &[])).contains("domain 'com.example'"));
+}
+
+/// The folder of real models, or a word that a test is skipped.
+fn data() -> Option<std::path::PathBuf> {
+    let folder = std::env::var_os("SLPC_TESTDATA").map(Into::into);
+    if folder.is_none() {
+        eprintln!("SKIPPED: SLPC_TESTDATA is not set");
+    }
+    folder
+}
+
+#[test]
+fn a_real_network_reads_digits() {
+    let Some(folder) = data() else { return };
+    let file = std::fs::File::open(folder.join("mnist_1000.npz")).unwrap();
+    let mut npz = NpzReader::new(file).unwrap();
+    let images: Array4<u8> = npz.by_name("images").unwrap();
+    let labels: Array1<i64> = npz.by_name("labels").unwrap();
+    let n = 300;
+    let images = images.slice(s![..n, .., .., ..]).mapv(|v| f32::from(v) / 255.0);
+    let path = folder.join("models/2conv_mnist_true.onnx");
+    let shape = shapes(&[("input", images.shape())]);
+    let session = Session::load(&path, &shape).unwrap();
+    let outputs = session.run(&[("input", images.into())]).unwrap();
+    let scores = outputs[0].1.to_f64();
+    assert_eq!(scores.shape(), [n, 10]);
+    let right = scores.axis_iter(Axis(0)).zip(&labels).filter(|(scores, label)| {
+        let best = scores.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).unwrap().0;
+        best as i64 == **label
+    });
+    assert!(right.count() * 100 > 98 * n);
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let error = Session::load(Path::new("no/such/file.onnx"), &[]).err().unwrap();
+    assert_eq!(error.kind, Kind::Io);
+    assert!(error.to_string().starts_with("no/such/file.onnx: "), "{error}");
+}
