@@ -27,7 +27,9 @@ pub struct Model {
     pub carry: Bytes,
     /// The file the model was read from.
     pub source: Option<PathBuf>,
-    /// The hexadecimal SHA-256 of the bytes the model was read from.
+    /// The bytes the model was read from, mapped; the weights are windows of them.
+    pub bytes: Bytes,
+    /// The hexadecimal SHA-256 of those bytes.
     pub hash: String,
 }
 
