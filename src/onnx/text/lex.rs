@@ -38,6 +38,11 @@ impl fmt::Display for Token<'_> {
     }
 }
 
+/// Whether `text` is a word that begins with no digit.
+pub(super) fn is_identifier(text: &str) -> bool {
+    !text.is_empty() && !text.starts_with(|c: char| c.is_ascii_digit()) && text.chars().all(in_word)
+}
+
 /// Whether `word` spells a float that is no number.
 pub(super) fn is_special_float(word: &str) -> bool {
     ["inf", "infinity", "nan"].iter().any(|special| word.eq_ignore_ascii_case(special))

@@ -34,6 +34,14 @@ impl<'a> Held<'a> {
             Self::Number(_) => &[],
         }
     }
+
+    /// The number, 0 for anything else.
+    pub(super) fn number(self) -> i64 {
+        match self {
+            Self::Number(number) => number,
+            Self::Bytes(_) => 0,
+        }
+    }
 }
 
 /// The fields of `message` in order, up to its end or the first byte that belongs to none.
