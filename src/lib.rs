@@ -4,6 +4,7 @@
 pub mod compile;
 pub mod engine;
 pub mod error;
+pub mod files;
 pub mod graph;
 pub mod onnx;
 pub mod render;

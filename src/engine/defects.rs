@@ -36,6 +36,9 @@ fn defect(node: &NodeProto) -> Option<String> {
         "Celu" if attribute("alpha").is_some_and(|a| a.f != 1.0) => {
             "an alpha other than 1 is computed wrongly"
         }
+        "LRN" if attribute("size").is_some_and(|a| a.i % 2 == 0) => {
+            "an even size is computed wrongly"
+        }
         "GlobalLpPool" if attribute("p").is_none_or(|a| a.i == 2) => "p = 2 is computed wrongly",
         _ => return None,
     };

@@ -198,6 +198,7 @@ fn what_tract_computes_wrongly_is_refused() {
     let told = refused("ConvTranspose", vec![attribute("output_shape", 0.0, 0, vec![3])]);
     assert!(told.contains("node 'y' (ConvTranspose): tract: 'output_shape'"), "{told}");
     assert!(refused("Celu", vec![attribute("alpha", 2.0, 0, vec![])]).contains("alpha"));
+    assert!(refused("LRN", vec![attribute("size", 0.0, 4, vec![])]).contains("even size"));
     assert!(refused("GlobalLpPool", vec![]).contains("p = 2"));
     let mut foreign = node("Relu", &["x"], &["y"]);
     foreign.domain = "com.example".into();
@@ -234,6 +235,21 @@ fn a_real_network_reads_digits() {
         best as i64 == **label
     });
     assert!(right.count() * 100 > 98 * n);
+}
+
+#[test]
+fn the_network_of_the_example_reads_the_digits_of_the_example() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let shape = shapes(&[("input", &[1, 1, 28, 28])]);
+    let session = Session::load(&folder.join("2conv_mnist.onnx"), &shape).unwrap();
+    for digit in 0..10 {
+        let image = image::open(folder.join(format!("digits/{digit}.png"))).unwrap().to_luma32f();
+        let pixels = Array4::from_shape_vec((1, 1, 28, 28), image.into_raw()).unwrap();
+        let scores = session.run(&[("input", pixels.into())]).unwrap().remove(0).1.to_f64();
+        let odds = scores.mapv(f64::exp);
+        let share = odds[[0, digit]] / odds.sum();
+        assert!(share > 0.99, "{digit}: {share}");
+    }
 }
 
 #[test]

@@ -1,1 +1,9 @@
 //! Results as pictures.
+
+mod colour;
+mod font;
+mod heatmap;
+mod panel;
+
+pub use heatmap::{Options, Sign, heatmap};
+pub use panel::{panel, picture, save_png};
