@@ -1,6 +1,7 @@
 //! Switched linear projections of neural networks, as ONNX graphs.
 #![warn(missing_docs)]
 
+pub mod cli;
 pub mod compile;
 pub mod engine;
 pub mod error;
