@@ -1,4 +1,346 @@
 //! The pipeline from a model to its augmented model, a stage a call.
 
+pub mod accumulate;
+pub mod build;
 pub mod infer;
+pub mod linear;
+pub mod linearise;
 pub mod normalise;
+pub mod plan;
+pub mod project;
+pub mod rules;
+pub mod select;
+pub mod simplify;
+
+use std::collections::HashSet;
+
+use accumulate::Task;
+use build::Emit;
+use linear::{Samples, place_samples};
+use linearise::{Linearised, linearise};
+use plan::{Limits, Plan};
+use project::{Projection, Quantity};
+use select::{Batch, Choice, Layer, Neurons, Path};
+
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Model, NodeId, ValueId, fixed};
+
+/// A layer as it is asked for: `[ALIAS=]WHAT`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LayerRequest {
+    /// The alias; the value's name if none.
+    pub alias: Option<String>,
+    /// A value, a node, `logits`, `#n` or `all`.
+    pub what: String,
+}
+
+/// What is asked of [`transform`].
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The input to project onto; the only float input if none.
+    pub input: Option<String>,
+    /// The layers; the logits if empty.
+    pub layers: Vec<LayerRequest>,
+    /// The neurons of every layer; all, up to [`select::MOST_BY_DEFAULT`], if none.
+    pub neurons: Option<Choice>,
+    /// The quantities.
+    pub emit: Vec<Quantity>,
+    /// Where the samples lie.
+    pub batch: Batch,
+    /// Limits and overrides of the planner.
+    pub limits: Limits,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            input: None,
+            layers: Vec::new(),
+            neurons: None,
+            emit: Quantity::DEFAULT.to_vec(),
+            batch: Batch::Auto,
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// What [`transform`] did.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// The name of the projected input.
+    pub input: String,
+    /// The layers, with their aliases, values and neurons.
+    pub layers: Vec<LayerSummary>,
+    /// The decisions.
+    pub plan: Plan,
+    /// The linear steps, each with the node it comes from.
+    pub steps: Vec<(String, &'static str)>,
+    /// Nodes of the model, after normalisation.
+    pub nodes_before: usize,
+    /// Nodes of the augmented model.
+    pub nodes_after: usize,
+}
+
+/// One layer of a [`Summary`].
+#[derive(Clone, Debug)]
+pub struct LayerSummary {
+    /// The alias.
+    pub alias: String,
+    /// The value's name.
+    pub value: String,
+    /// The Softmax or Sigmoid that the layer enters, where it was chosen for that.
+    pub enters: Option<String>,
+    /// The dimensions of one sample.
+    pub dims: String,
+    /// The number of chosen neurons, where it is known.
+    pub neurons: Option<i64>,
+    /// Whether theorem 1 holds exactly.
+    pub exact: bool,
+}
+
+/// A model brought to the working operator set, with the type of every value.
+///
+/// # Errors
+/// When an operator can't be brought there, or shapes contradict each other.
+pub fn prepare(mut model: Model) -> Result<Model> {
+    normalise::normalise(&mut model)?;
+    let opset = model.opset();
+    infer::infer(&mut model.graph, opset)?;
+    Ok(model)
+}
+
+/// Rewrites a model so that it also computes the switched linear projection of the layers asked for.
+///
+/// # Errors
+/// When the request can't be met: see [`crate::error::Kind`].
+pub fn transform(model: Model, options: &Options) -> Result<(Model, Summary)> {
+    let mut model = prepare(model)?;
+    let order = model.graph.topological()?;
+    let input = select::input(&model.graph, options.input.as_deref())?;
+    let path = select::path(&model.graph, &order, input);
+    let layers = resolve_layers(&model.graph, &path, input, options)?;
+    let values: Vec<ValueId> = layers.iter().map(|(layer, _)| layer.value).collect();
+    path.check_rules(&model.graph, &values)?;
+    let summaries = summarise(&model.graph, &path, &layers);
+    let layers: Vec<Layer> = layers.into_iter().map(|(layer, _)| layer).collect();
+
+    let input_name = model.graph.value(input).name.clone();
+    let nodes_before = model.graph.node_count();
+    let kept: HashSet<NodeId> = order.iter().copied().collect();
+    let opset = model.opset();
+    let e = Emit::new(std::mem::take(&mut model.graph), opset);
+    let network = linearise(&e, &order, input, &values)?;
+    let sample = sample_dims(&e, input, &layers);
+    let plan = plan::plan(&network.program, &sample, &layers, options.limits)?;
+    let terms = project_layers(&e, &network, input, &layers, &sample, &plan, options)?;
+    let steps = network.program.steps().iter();
+    let steps = steps
+        .map(|s| (e.graph(|graph| graph.label(s.node).to_owned()), s.map.name()))
+        .collect();
+    model.graph = e.finish()?;
+    simplify::simplify(&mut model.graph, &kept);
+    let summary = Summary {
+        input: input_name,
+        layers: summaries,
+        plan,
+        steps,
+        nodes_before,
+        nodes_after: model.graph.node_count(),
+    };
+    record(&mut model, &summary, options, &terms);
+    Ok((model, summary))
+}
+
+/// Emits rows, biases and outputs of every layer; gives the names of the bias terms of each.
+fn project_layers(
+    e: &Emit,
+    network: &Linearised,
+    input: ValueId,
+    layers: &[Layer],
+    sample: &[crate::graph::Dim],
+    plan: &Plan,
+    options: &Options,
+) -> Result<Vec<Vec<String>>> {
+    let samples = sample_places(e, network, input, layers)?;
+    let places = samples.as_deref();
+    let chosen: Vec<_> = layers
+        .iter()
+        .zip(&network.layers)
+        .map(|(layer, var)| {
+            accumulate::choose(e, layer, places.and_then(|places| places[var.0].as_ref()))
+        })
+        .collect();
+    let task = Task {
+        e,
+        network,
+        layers,
+        chosen: &chosen,
+        samples: places,
+        weights: options.emit.iter().any(|q| q.needs_weights()),
+        bias: options.emit.contains(&Quantity::Bias),
+        bias_terms: options.emit.contains(&Quantity::BiasTerms),
+    };
+    let accumulated = accumulate::accumulate(&task, plan.direction);
+    for ((layer, chosen), rows) in layers.iter().zip(&chosen).zip(&accumulated) {
+        e.scope(&layer.alias);
+        let (input, emission) = (task.input(input), options.emit.as_slice());
+        Projection { layer, chosen, rows, emission, input, sample }.emit(e);
+    }
+    e.check()?;
+    let name = |node: &NodeId| e.graph(|graph| graph.label(*node).to_owned());
+    Ok(accumulated.iter().map(|a| a.terms.iter().map(|(node, _)| name(node)).collect()).collect())
+}
+
+/// The dimensions of one sample of the input.
+fn sample_dims(e: &Emit, input: ValueId, layers: &[Layer]) -> Vec<crate::graph::Dim> {
+    let mut dims = e.expr(input).dims();
+    if let Some(axis) = layers.first().and_then(|layer| layer.input_batch) {
+        dims.remove(axis);
+    }
+    dims
+}
+
+/// Where the samples lie in each variable; `None` where all is one sample, be it that the batch is
+/// known to have size 1.
+fn sample_places(
+    e: &Emit,
+    network: &Linearised,
+    input: ValueId,
+    layers: &[Layer],
+) -> Result<Option<Vec<Option<Samples>>>> {
+    let Some(axis) = layers.first().and_then(|layer| layer.input_batch) else { return Ok(None) };
+    if fixed(&e.expr(input).dims()[axis]) == Some(1) {
+        return Ok(None);
+    }
+    place_samples(e, &network.program, network.input, axis, &network.layers).map(Some)
+}
+
+/// The layers asked for, each with the operator it was chosen for.
+fn resolve_layers(
+    graph: &Graph,
+    path: &Path,
+    input: ValueId,
+    options: &Options,
+) -> Result<Vec<(Layer, Option<String>)>> {
+    let mut wanted: Vec<(Option<String>, ValueId, Option<String>)> = Vec::new();
+    for request in &options.layers {
+        match request.what.as_str() {
+            "all" => wanted.extend(
+                select::layers(graph, path).into_iter().map(|layer| (None, layer.value, None)),
+            ),
+            what => wanted.push((request.alias.clone(), select::find(graph, path, what)?, None)),
+        }
+    }
+    if options.layers.is_empty() {
+        let (value, enters) = select::logits(graph, path)?;
+        wanted.push((None, value, enters));
+    }
+    let values: Vec<ValueId> = wanted.iter().map(|(_, value, _)| *value).collect();
+    let axis = select::batch_axis(graph, input, &values, options.batch)?;
+    let mut aliases = HashSet::new();
+    wanted
+        .into_iter()
+        .map(|(alias, value, enters)| {
+            let layer = resolve_layer(graph, path, alias, value, axis, options)?;
+            if !aliases.insert(layer.alias.clone()) {
+                return Err(Error::request(format!("two layers are called '{}'", layer.alias))
+                    .help("give one an alias: --layer ALIAS=WHAT"));
+            }
+            Ok((layer, enters))
+        })
+        .collect()
+}
+
+fn resolve_layer(
+    graph: &Graph,
+    path: &Path,
+    alias: Option<String>,
+    value: ValueId,
+    axis: Option<usize>,
+    options: &Options,
+) -> Result<Layer> {
+    let it = graph.value(value);
+    let at = |error: Error| error.value(&it.name);
+    if !it.dtype.is_some_and(|t| t.is_float()) {
+        let kind = it.dtype.map_or("of unknown type", |t| t.name());
+        return Err(at(Error::request(format!("a layer holds floats, and this is {kind}"))));
+    }
+    if !path.changes(value) {
+        return Err(at(Error::request("there is no path from the input to this layer")
+            .help("slpc inspect lists the layers that change with the input")));
+    }
+    let Some(mut dims) = it.dims() else {
+        return Err(at(Error::unsupported("the rank of this layer cannot be inferred")));
+    };
+    if let Some(axis) = axis {
+        if axis >= dims.len() {
+            return Err(at(Error::request(format!("the layer has no axis {axis} of samples"))
+                .help("use --batch none")));
+        }
+        dims.remove(axis);
+    }
+    let neurons = match &options.neurons {
+        Some(choice) => choice.resolve(&dims).map_err(at)?,
+        None => default_neurons(&dims).map_err(at)?,
+    };
+    let alias = alias.unwrap_or_else(|| it.name.clone());
+    Ok(Layer { alias, value, input_batch: axis, dims, neurons })
+}
+
+/// All neurons, where there are few enough.
+fn default_neurons(dims: &[crate::graph::Dim]) -> Result<Neurons> {
+    let help = "choose with --neurons: all, top:K, a list such as 3,17,40..49 or [12,:,:], or runtime";
+    match select::neuron_count(dims) {
+        Some(count) if count <= select::MOST_BY_DEFAULT => Ok(Neurons::All),
+        Some(count) => Err(Error::request(format!(
+            "the layer has {count} neurons, more than are taken without being asked for"
+        ))
+        .help(help)),
+        None => Err(Error::request("the layer's number of neurons is only known at run time").help(help)),
+    }
+}
+
+fn summarise(graph: &Graph, path: &Path, layers: &[(Layer, Option<String>)]) -> Vec<LayerSummary> {
+    let chosen = |layer: &Layer| match &layer.neurons {
+        Neurons::All => select::neuron_count(&layer.dims),
+        Neurons::Top(k) => Some(*k as i64),
+        Neurons::List(list) => Some(list.len() as i64),
+        Neurons::Runtime => None,
+    };
+    layers
+        .iter()
+        .map(|(layer, enters)| LayerSummary {
+            alias: layer.alias.clone(),
+            value: graph.value(layer.value).name.clone(),
+            enters: enters.clone(),
+            dims: select::display_dims(&layer.dims),
+            neurons: chosen(layer),
+            exact: select::is_exact(graph, path, layer.value),
+        })
+        .collect()
+}
+
+/// Writes down in the model what was done to it.
+fn record(model: &mut Model, summary: &Summary, options: &Options, terms: &[Vec<String>]) {
+    let mut note = |key: &str, value: String| {
+        let key = format!("slpc.{key}");
+        model.metadata.retain(|(old, _)| *old != key);
+        model.metadata.push((key, value));
+    };
+    note("version", env!("CARGO_PKG_VERSION").to_owned());
+    note("source.sha256", model.hash.clone());
+    note("input", summary.input.clone());
+    note("direction", summary.plan.direction.to_string());
+    let emit: Vec<_> = options.emit.iter().map(|q| q.name()).collect();
+    note("emit", emit.join(","));
+    let aliases: Vec<_> = summary.layers.iter().map(|l| l.alias.as_str()).collect();
+    note("layers", serde_json::json!(aliases).to_string());
+    for (layer, terms) in summary.layers.iter().zip(terms) {
+        note(&format!("layer.{}.value", layer.alias), layer.value.clone());
+        note(&format!("layer.{}.neurons", layer.alias), layer.dims.clone());
+        note(&format!("layer.{}.exact", layer.alias), layer.exact.to_string());
+        if !terms.is_empty() {
+            note(&format!("layer.{}.bias-terms", layer.alias), serde_json::json!(terms).to_string());
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Columns of the Jacobian from the input to the layers: a tangent an input component.
+
+use super::rows::Rows;
+use super::{Accumulated, Task};
+use crate::compile::build::Expr;
+use crate::graph::{Dim, NodeId};
+
+pub(super) fn accumulate<'e>(task: &Task<'e, '_>) -> Vec<Accumulated<'e>> {
+    let columns = if task.weights { columns(task) } else { vec![None; task.layers.len()] };
+    let constants = constants(task);
+    (0..task.layers.len())
+        .map(|layer| {
+            task.e.scope(&task.layers[layer].alias);
+            let chosen = &task.chosen[layer];
+            let var = task.network.layers[layer];
+            let flat = |tangent| {
+                let first = task.samples_first(tangent, task.samples_of(var));
+                chosen.pick(first)
+            };
+            let weights = columns[layer].map(|tangent| spread(task, flat(tangent)));
+            let per_term = |i: usize, node: NodeId| {
+                let rows = constants.per_layer[layer].as_ref()?.group(i)?;
+                Some((node, only_row(flat(rows))))
+            };
+            let terms: Vec<_> = match task.bias_terms {
+                true => {
+                    let nodes = constants.nodes.iter().enumerate();
+                    nodes.filter_map(|(i, &node)| per_term(i, node)).collect()
+                }
+                false => Vec::new(),
+            };
+            let bias = task.bias.then(|| match &constants.per_layer[layer] {
+                Some(rows) => flat(rows.value).reduce("ReduceSum", &[2], false),
+                None => Expr::zeros(
+                    task.e,
+                    task.network.program.var(var).dtype,
+                    &[chosen.samples.clone(), chosen.count.clone()],
+                ),
+            });
+            Accumulated { weights, bias, terms }
+        })
+        .collect()
+}
+
+/// `[N, K, 1]` as `[N, K]`.
+fn only_row(x: Expr<'_>) -> Expr<'_> {
+    let dims = x.dims();
+    x.reshape(&dims[..2])
+}
+
+/// `[N, K, d]` as `[N, K, x…]`, an axis of size 1 in place of the samples.
+fn spread<'e>(task: &Task<'e, '_>, rows: Expr<'e>) -> Expr<'e> {
+    let mut dims = rows.dims()[..2].to_vec();
+    dims.extend(input_dims(task));
+    rows.reshape(&dims)
+}
+
+/// The dimensions of one sample of the input, an axis of size 1 in place of the samples.
+fn input_dims(task: &Task<'_, '_>) -> Vec<Dim> {
+    let mut dims = task.network.program.var(task.network.input).dims.clone();
+    if let Some(samples) = task.samples_of(task.network.input) {
+        dims[samples.axis] = Dim::Value(1);
+    }
+    dims
+}
+
+/// The tangent of each layer, a seed for each component of the input.
+fn columns<'e>(task: &Task<'e, '_>) -> Vec<Option<Expr<'e>>> {
+    let (e, network) = (task.e, task.network);
+    let program = &network.program;
+    let input = program.var(network.input);
+    let one = input_dims(task);
+    let count = e.product(&one);
+    let range = e.range(&count);
+    let (column, row) = ([count.clone(), Dim::Value(1)], [Dim::Value(1), count.clone()]);
+    let identity = range.reshape(&column).binary("Equal", range.reshape(&row));
+    let mut dims = vec![count.clone()];
+    dims.extend(one);
+    let seed = identity.indicator(input.dtype).reshape(&dims).expand(&input.seeded(&count));
+    let mut tangents: Vec<Option<Expr>> = vec![None; program.var_count()];
+    tangents[network.input.0] = Some(seed);
+    for step in program.steps() {
+        let x: Vec<_> = step.inputs.iter().map(|v| tangents[v.0]).collect();
+        if x.iter().any(Option::is_some) {
+            e.scope(&e.graph(|graph| graph.label(step.node).to_owned()));
+            let at = program.lower(e, step, count.clone());
+            tangents[step.output.0] = Some(step.map.forward(&at, &x));
+        }
+    }
+    network.layers.iter().map(|layer| tangents[layer.0]).collect()
+}
+
+struct Constants<'e> {
+    nodes: Vec<NodeId>,
+    per_layer: Vec<Option<Rows<'e>>>,
+}
+
+/// The constant parts carried to each layer: a row for all of them, or one for each.
+fn constants<'e>(task: &Task<'e, '_>) -> Constants<'e> {
+    let (e, network) = (task.e, task.network);
+    let program = &network.program;
+    let terms = if task.bias || task.bias_terms { network.terms(e) } else { Vec::new() };
+    let nodes = terms.iter().map(|term| term.node).collect();
+    let one = Dim::Value(1);
+    let mut carried: Vec<Vec<Rows>> = vec![Vec::new(); program.var_count()];
+    for (i, term) in terms.iter().enumerate() {
+        let var = program.var(term.output);
+        let group = if task.bias_terms { i } else { 0 };
+        let value = term.value.expand(&var.dims).reshape(&var.seeded(&one));
+        carried[term.output.0].push(Rows::of(group, one.clone(), value));
+    }
+    for step in program.steps() {
+        e.scope(&e.graph(|graph| graph.label(step.node).to_owned()));
+        let x: Vec<_> =
+            step.inputs.iter().map(|v| Rows::sum(carried[v.0].clone())).collect();
+        if let Some(y) = carry(task, step, &x) {
+            carried[step.output.0].push(y);
+        }
+    }
+    let per_layer =
+        network.layers.iter().map(|layer| Rows::sum(std::mem::take(&mut carried[layer.0]))).collect();
+    Constants { nodes, per_layer }
+}
+
+/// The rows behind a step, whose inputs may carry different groups.
+fn carry<'e>(
+    task: &Task<'e, '_>,
+    step: &crate::compile::linear::Step,
+    x: &[Option<Rows<'e>>],
+) -> Option<Rows<'e>> {
+    let program = &task.network.program;
+    let first = x.iter().flatten().next()?;
+    if x.iter().flatten().all(|rows| rows.groups == first.groups) {
+        let at = program.lower(task.e, step, first.count());
+        let values: Vec<_> = x.iter().map(|rows| rows.as_ref().map(|r| r.value)).collect();
+        return Some(first.with(step.map.forward(&at, &values)));
+    }
+    // A linear map of several inputs is the sum of its maps of each alone.
+    let alone = |i: usize, rows: &Rows<'e>| {
+        let mut values = vec![None; x.len()];
+        values[i] = Some(rows.value);
+        let at = program.lower(task.e, step, rows.count());
+        rows.with(step.map.forward(&at, &values))
+    };
+    let parts = x.iter().enumerate().filter_map(|(i, rows)| Some(alone(i, rows.as_ref()?)));
+    Rows::sum(parts.collect())
+}

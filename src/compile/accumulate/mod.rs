@@ -1,0 +1,86 @@
+//! From the linear program and the plan to the rows of the Jacobian and the switched bias.
+
+mod forward;
+mod reverse;
+mod rows;
+mod seeds;
+
+use super::build::{Emit, Expr};
+use super::linear::Samples;
+use super::linearise::Linearised;
+use super::plan::Direction;
+use super::select::Layer;
+use crate::graph::{Dim, NodeId};
+pub use seeds::{Chosen, choose};
+
+/// What is to be accumulated.
+pub struct Task<'e, 'p> {
+    /// Where to.
+    pub e: &'e Emit,
+    /// The switched network.
+    pub network: &'p Linearised,
+    /// The layers, as in the network.
+    pub layers: &'p [Layer],
+    /// The neurons chosen of each layer.
+    pub chosen: &'p [Chosen<'e>],
+    /// Where the samples lie in each variable; `None` where all is one sample.
+    pub samples: Option<&'p [Option<Samples>]>,
+    /// Whether the weights are wanted.
+    pub weights: bool,
+    /// Whether the bias is wanted.
+    pub bias: bool,
+    /// Whether the bias is wanted by operator.
+    pub bias_terms: bool,
+}
+
+/// What was accumulated of one layer; `N` is 1 where all is one sample.
+pub struct Accumulated<'e> {
+    /// ŵ as `[N, K, x…]`, `x…` with an axis of size 1 in place of the samples.
+    pub weights: Option<Expr<'e>>,
+    /// b̂ as `[N, K]`.
+    pub bias: Option<Expr<'e>>,
+    /// b̂ by operator, each `[N, K]`.
+    pub terms: Vec<(NodeId, Expr<'e>)>,
+}
+
+/// Emits the nodes that compute rows and biases.
+pub fn accumulate<'e>(task: &Task<'e, '_>, direction: Direction) -> Vec<Accumulated<'e>> {
+    match direction {
+        Direction::Reverse => reverse::accumulate(task),
+        Direction::Forward => forward::accumulate(task),
+    }
+}
+
+impl<'e> Task<'e, '_> {
+    /// Where the samples lie in a variable.
+    fn samples_of(&self, var: super::linear::VarId) -> Option<&Samples> {
+        self.samples.and_then(|places| places[var.0].as_ref())
+    }
+
+    /// The input as `[N, 1, x…]`, an axis of size 1 in place of the samples.
+    pub fn input(&self, value: crate::graph::ValueId) -> Expr<'e> {
+        let x = self.e.expr(value).widen();
+        let dims: Vec<Dim> = std::iter::once(Dim::Value(1)).chain(x.dims()).collect();
+        self.samples_first(x.reshape(&dims), self.samples_of(self.network.input))
+    }
+
+    /// `[K, ..dims]` with the samples moved to the front: `[N, K, 1.., ..]` of the same rank plus
+    /// one, an axis of size 1 where the samples were; `N` is 1 where all is one sample.
+    fn samples_first(&self, x: Expr<'e>, samples: Option<&Samples>) -> Expr<'e> {
+        let dims = x.dims();
+        let Some(samples) = samples else {
+            let mut out = vec![Dim::Value(1)];
+            out.extend(dims);
+            return x.reshape(&out);
+        };
+        let axis = samples.axis + 1;
+        let mut perm = vec![axis];
+        perm.extend((0..dims.len()).filter(|&a| a != axis));
+        let moved = x.transpose(&perm);
+        let mut out = vec![dims[axis].clone(), dims[0].clone()];
+        out.extend(dims[1..].iter().enumerate().map(|(i, d)| {
+            if i == samples.axis { Dim::Value(1) } else { d.clone() }
+        }));
+        moved.reshape(&out)
+    }
+}

@@ -1,0 +1,137 @@
+//! The chosen neurons of a layer: which they are, their activity, and the seeds that stand for them.
+
+use crate::compile::build::{Emit, Expr};
+use crate::compile::linear::{Samples, Var};
+use crate::compile::select::{Layer, Neurons};
+use crate::graph::{DataType, Dim, Value, fixed};
+
+/// The chosen neurons of one layer.
+pub struct Chosen<'e> {
+    /// The number `K` of neurons.
+    pub count: Dim,
+    /// The number `N` of samples, 1 where all is one sample.
+    pub samples: Dim,
+    /// v as `[N, K]`.
+    pub activity: Expr<'e>,
+    /// Which neurons: none for all, `[K]` for every sample, or `[N, K]`.
+    pub indices: Option<Expr<'e>>,
+    per_sample: bool,
+}
+
+/// Chooses the neurons of a layer whose samples lie at `samples`.
+pub fn choose<'e>(e: &'e Emit, layer: &Layer, samples: Option<&Samples>) -> Chosen<'e> {
+    e.scope(&layer.alias);
+    let value = e.expr(layer.value).widen();
+    let dims = value.dims();
+    let (flat, batch) = match samples {
+        None => (value.reshape(&[Dim::Value(1), e.product(&dims)]), Dim::Value(1)),
+        Some(samples) => {
+            let mut perm = vec![samples.axis];
+            perm.extend((0..dims.len()).filter(|&a| a != samples.axis));
+            let others: Vec<Dim> = perm[1..].iter().map(|&a| dims[a].clone()).collect();
+            let batch = dims[samples.axis].clone();
+            (value.transpose(&perm).reshape(&[batch.clone(), e.product(&others)]), batch)
+        }
+    };
+    let all = flat.dims()[1].clone();
+    let listed = |indices: Expr<'e>, count: Dim| {
+        let activity = flat.gather(indices, 1).assume(&[batch.clone(), count.clone()]);
+        let (indices, samples) = (Some(indices), batch.clone());
+        Chosen { count, samples, activity, indices, per_sample: false }
+    };
+    match &layer.neurons {
+        Neurons::All => Chosen {
+            count: all,
+            samples: batch,
+            activity: flat,
+            indices: None,
+            per_sample: false,
+        },
+        Neurons::List(list) => listed(e.ints(list), Dim::Value(list.len() as i32)),
+        Neurons::Runtime => {
+            let name = format!("slp/{}/neurons", layer.alias);
+            let count = Dim::pos_var(&format!("{}_neurons", layer.alias));
+            let input = e.input(Value::typed(name, DataType::I64, vec![count.clone()]));
+            listed(input, count)
+        }
+        Neurons::Top(k) => {
+            let count = Dim::Value(*k as i32);
+            let k = e.ints(&[*k as i64]);
+            let top = e.node("TopK", &[Some(flat.id), Some(k.id)], &[("axis", 1.into())], 2);
+            let dims = [batch.clone(), count.clone()];
+            let (activity, indices) = (top[0].assume(&dims), Some(top[1].assume(&dims)));
+            Chosen { count, samples: batch, activity, indices, per_sample: true }
+        }
+    }
+}
+
+impl<'e> Chosen<'e> {
+    /// Whether each sample has neurons of its own.
+    pub fn is_per_sample(&self) -> bool {
+        self.per_sample
+    }
+
+    /// One-hot cotangents `[K, ..dims]` of the layer's variable, 1 at the neuron in every sample.
+    pub fn cotangent(&self, e: &'e Emit, var: &Var, samples: Option<&Samples>) -> Expr<'e> {
+        let one = Dim::Value(1);
+        let own: Vec<Dim> = var
+            .dims
+            .iter()
+            .enumerate()
+            .map(|(i, d)| if samples.is_some_and(|s| s.axis == i) { one.clone() } else { d.clone() })
+            .collect();
+        let size = e.product(&own);
+        let range = e.range(&size);
+        let (wanted, batch) = match self.indices {
+            None => (range.reshape(&[size.clone(), one.clone(), one.clone()]), one.clone()),
+            Some(indices) if self.per_sample => {
+                let dims = [self.count.clone(), self.samples.clone(), one.clone()];
+                (indices.transpose(&[1, 0]).reshape(&dims), self.samples.clone())
+            }
+            Some(indices) => {
+                let dims = [self.count.clone(), one.clone(), one.clone()];
+                (nonnegative(indices, &size).reshape(&dims), one.clone())
+            }
+        };
+        let hot = wanted.binary("Equal", range).indicator(var.dtype);
+        let target = var.seeded(&self.count);
+        let Some(samples) = samples.filter(|_| fixed(&batch) != Some(1)) else {
+            let dims: Vec<Dim> = std::iter::once(self.count.clone()).chain(own).collect();
+            return hot.reshape(&dims).expand(&target);
+        };
+        // [K, N, others…] with N moved to where the samples lie.
+        let mut dims = vec![self.count.clone(), batch];
+        dims.extend(own.iter().enumerate().filter(|(i, _)| *i != samples.axis).map(|(_, d)| d.clone()));
+        let mut perm: Vec<usize> = std::iter::once(0).chain(2..dims.len()).collect();
+        perm.insert(samples.axis + 1, 1);
+        hot.reshape(&dims).transpose(&perm).assume(&target)
+    }
+
+    /// The chosen neurons of `[N, S, ..layer]` tangents of the whole layer, as `[N, K, S]`.
+    pub fn pick(&self, x: Expr<'e>) -> Expr<'e> {
+        let dims = x.dims();
+        let size = x.e.product(&dims[2..]);
+        let flat = x.reshape(&[dims[0].clone(), dims[1].clone(), size]);
+        let target = [self.samples.clone(), dims[1].clone(), self.count.clone()];
+        let picked = match self.indices {
+            None => flat,
+            Some(indices) if self.per_sample => {
+                let each = [self.samples.clone(), Dim::Value(1), self.count.clone()];
+                let indices = indices.reshape(&each).expand(&target);
+                x.e.op("GatherElements", &[flat, indices], &[("axis", 2.into())])
+            }
+            Some(indices) => flat.gather(indices, 2),
+        };
+        picked.assume(&target).transpose(&[0, 2, 1])
+    }
+}
+
+/// Indices that count from the end, which Gather knows and a comparison does not, counted from the
+/// front.
+fn nonnegative<'e>(indices: Expr<'e>, size: &Dim) -> Expr<'e> {
+    if indices.as_ints().is_some_and(|list| list.iter().all(|&i| i >= 0)) {
+        return indices;
+    }
+    let shifted = indices + indices.e.extent(size);
+    shifted.where_(indices.binary("Less", indices.e.int(0)), indices)
+}

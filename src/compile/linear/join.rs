@@ -1,0 +1,80 @@
+//! Steps of several inputs.
+
+use super::{Linear, Lower, Samples, Var};
+use crate::compile::build::Expr;
+use crate::graph::Dim;
+
+/// `y = Σ x_i`, all of the same dimensions. Transposed: `y` to each.
+#[derive(Debug)]
+pub struct Sum;
+
+impl Linear for Sum {
+    fn name(&self) -> &'static str {
+        "Sum"
+    }
+
+    fn forward<'e>(&self, _: &Lower<'e, '_>, x: &[Option<Expr<'e>>]) -> Expr<'e> {
+        let present: Vec<_> = x.iter().flatten().copied().collect();
+        add_all(&present)
+    }
+
+    fn transposed<'e>(&self, at: &Lower<'e, '_>, dy: Expr<'e>) -> Vec<Expr<'e>> {
+        vec![dy; at.inputs.len()]
+    }
+
+    fn samples(&self, inputs: &[(&Var, &Samples)], _: &Var) -> Option<Samples> {
+        agreed(inputs)
+    }
+}
+
+/// Inputs one after another along an axis. Transposed: a window for each.
+#[derive(Debug)]
+pub struct Concat {
+    /// The axis, without the seeds.
+    pub axis: usize,
+}
+
+impl Linear for Concat {
+    fn name(&self) -> &'static str {
+        "Concat"
+    }
+
+    fn forward<'e>(&self, at: &Lower<'e, '_>, x: &[Option<Expr<'e>>]) -> Expr<'e> {
+        let part = |(i, x): (usize, &Option<Expr<'e>>)| {
+            x.unwrap_or_else(|| Expr::zeros(at.e, at.output.dtype, &at.in_dims(i)))
+        };
+        let parts: Vec<_> = x.iter().enumerate().map(part).collect();
+        Expr::concat(&parts, self.axis + 1)
+    }
+
+    fn transposed<'e>(&self, at: &Lower<'e, '_>, dy: Expr<'e>) -> Vec<Expr<'e>> {
+        let mut start = Dim::Value(0);
+        at.inputs
+            .iter()
+            .enumerate()
+            .map(|(i, input)| {
+                let end = (start.clone() + input.dims[self.axis].clone()).simplify();
+                let begin = std::mem::replace(&mut start, end.clone());
+                dy.slice(self.axis + 1, &begin, &end).assume(&at.in_dims(i))
+            })
+            .collect()
+    }
+
+    fn samples(&self, inputs: &[(&Var, &Samples)], _: &Var) -> Option<Samples> {
+        agreed(inputs).filter(|samples| samples.axis != self.axis)
+    }
+}
+
+/// The sum of one or more values of the same dimensions.
+pub fn add_all<'e>(parts: &[Expr<'e>]) -> Expr<'e> {
+    match parts {
+        [one] => *one,
+        [a, b] => *a + *b,
+        _ => parts[0].e.op("Sum", parts, &[]),
+    }
+}
+
+fn agreed(inputs: &[(&Var, &Samples)]) -> Option<Samples> {
+    let (_, first) = inputs[0];
+    inputs.iter().all(|(_, s)| *s == first).then(|| first.clone())
+}

@@ -1,0 +1,80 @@
+//! Matrix products with one operand fixed.
+
+use super::scale::only;
+use super::{Linear, Lower, Samples, Var};
+use crate::compile::build::Expr;
+use crate::graph::ValueId;
+
+/// On which side of the changing operand the fixed one stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// `y = A·x`
+    Left,
+    /// `y = x·A`
+    Right,
+}
+
+/// `y = A·x` or `y = x·A` over the last two axes; leading axes of `A` broadcast to those of `x`.
+/// Transposed: the product with the transposed matrix on the same side.
+#[derive(Debug)]
+pub struct MatMul {
+    /// The matrix `A`, of rank 2 or more.
+    pub matrix: ValueId,
+    /// The side `A` stands on.
+    pub side: Side,
+    /// Whether `A` is the value transposed over its last two axes.
+    pub transpose: bool,
+}
+
+impl Linear for MatMul {
+    fn name(&self) -> &'static str {
+        "MatMul"
+    }
+
+    fn forward<'e>(&self, at: &Lower<'e, '_>, x: &[Option<Expr<'e>>]) -> Expr<'e> {
+        self.product(at, only(x), self.transpose).assume(&at.out_dims())
+    }
+
+    fn transposed<'e>(&self, at: &Lower<'e, '_>, dy: Expr<'e>) -> Vec<Expr<'e>> {
+        vec![self.product(at, dy, !self.transpose).assume(&at.in_dims(0))]
+    }
+
+    fn samples(&self, inputs: &[(&Var, &Samples)], _: &Var) -> Option<Samples> {
+        let (input, samples) = inputs[0];
+        let rank = input.dims.len();
+        let contracted = if self.side == Side::Right { rank - 1 } else { rank - 2 };
+        (samples.axis != contracted).then(|| samples.clone())
+    }
+}
+
+impl MatMul {
+    fn product<'e>(&self, at: &Lower<'e, '_>, x: Expr<'e>, transpose: bool) -> Expr<'e> {
+        let matrix = at.coefficient(self.matrix);
+        match (self.side, transpose) {
+            (Side::Right, true) if matrix.rank() == 2 => self.gemm(x, matrix),
+            (Side::Right, _) => x.binary("MatMul", swapped(matrix, transpose)),
+            (Side::Left, _) => swapped(matrix, transpose).binary("MatMul", x),
+        }
+    }
+
+    /// `x·Aᵀ` through Gemm's own transposition, so that no transposed copy of `A` exists.
+    fn gemm<'e>(&self, x: Expr<'e>, matrix: Expr<'e>) -> Expr<'e> {
+        let dims = x.dims();
+        let Some((columns, rows)) = dims.split_last() else { return x };
+        let flat = x.reshape(&[x.e.product(rows), columns.clone()]);
+        let product = x.e.op("Gemm", &[flat, matrix], &[("transB", 1.into())]);
+        let mut out = rows.to_vec();
+        out.push(matrix.dims()[0].clone());
+        product.reshape(&out)
+    }
+}
+
+fn swapped(matrix: Expr<'_>, swap: bool) -> Expr<'_> {
+    if !swap {
+        return matrix;
+    }
+    let rank = matrix.rank();
+    let mut perm: Vec<_> = (0..rank).collect();
+    perm.swap(rank - 2, rank - 1);
+    matrix.transpose(&perm)
+}

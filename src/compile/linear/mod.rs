@@ -1,0 +1,161 @@
+//! The linear program: what the switched network does to a small change of the input.
+//!
+//! A [`Program`] is a list of [`Step`]s between variables. A variable stands for the change of one
+//! value of the model and has that value's dimensions; a tangent or cotangent of it is a tensor with
+//! one more axis in front, the seeds. Each kind of step knows how to write itself as ONNX operators
+//! in two directions. Invariants: steps are in topological order, every variable but the seeded one
+//! is the output of exactly one step, and no step knows the operator it came from.
+
+mod conv;
+mod gather;
+mod join;
+mod matmul;
+mod samples;
+mod scale;
+mod shape;
+mod slice;
+
+use std::fmt::Debug;
+
+use super::build::{Emit, Expr};
+use crate::graph::{DataType, Dim, NodeId, ValueId};
+
+pub use conv::{Conv, ConvTranspose, Geometry};
+pub use gather::{Gather, Winners};
+pub use join::{Concat, Sum, add_all};
+pub use matmul::{MatMul, Side};
+pub use samples::{Samples, place_samples};
+pub use scale::{Cast, Scale};
+pub use shape::{Broadcast, Reshape, SumTo, Transpose};
+pub use slice::{Pad, Reverse, Stride, Window};
+
+/// The identity of a variable within its program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct VarId(pub usize);
+
+/// The change of one value of the model.
+#[derive(Clone, Debug)]
+pub struct Var {
+    /// The dimensions, without the seeds.
+    pub dims: Vec<Dim>,
+    /// The type in which the change is computed.
+    pub dtype: DataType,
+}
+
+impl Var {
+    /// The dimensions of a tangent with `seeds` seeds.
+    pub fn seeded(&self, seeds: &Dim) -> Vec<Dim> {
+        std::iter::once(seeds).chain(&self.dims).cloned().collect()
+    }
+}
+
+/// One kind of linear map, written as ONNX operators in two directions.
+pub trait Linear: Debug {
+    /// The name of the kind in listings.
+    fn name(&self) -> &'static str;
+
+    /// The tangent of the output; `x` has an entry per input, and at least one is there.
+    fn forward<'e>(&self, at: &Lower<'e, '_>, x: &[Option<Expr<'e>>]) -> Expr<'e>;
+
+    /// The cotangent of each input, given the cotangent of the output.
+    fn transposed<'e>(&self, at: &Lower<'e, '_>, dy: Expr<'e>) -> Vec<Expr<'e>>;
+
+    /// Where the samples of a batch lie in the output, given where they lie in each input; `None`
+    /// where samples are mixed, or can't be shown not to be.
+    fn samples(&self, inputs: &[(&Var, &Samples)], output: &Var) -> Option<Samples>;
+}
+
+/// What a step may know while it writes itself.
+pub struct Lower<'e, 'p> {
+    /// Where to.
+    pub e: &'e Emit,
+    /// The number of seeds.
+    pub seeds: Dim,
+    /// The variables it reads.
+    pub inputs: Vec<&'p Var>,
+    /// The variable it defines.
+    pub output: &'p Var,
+}
+
+impl<'e> Lower<'e, '_> {
+    /// The dimensions of the output's tangent.
+    pub fn out_dims(&self) -> Vec<Dim> {
+        self.output.seeded(&self.seeds)
+    }
+
+    /// The dimensions of a cotangent of input `index`.
+    pub fn in_dims(&self, index: usize) -> Vec<Dim> {
+        self.inputs[index].seeded(&self.seeds)
+    }
+
+    /// A coefficient in the type in which the output is computed.
+    pub fn coefficient(&self, value: ValueId) -> Expr<'e> {
+        self.e.expr(value).cast(self.output.dtype)
+    }
+}
+
+/// One step of the program.
+#[derive(Debug)]
+pub struct Step {
+    /// What it does.
+    pub map: Box<dyn Linear>,
+    /// The variables it reads.
+    pub inputs: Vec<VarId>,
+    /// The variable it defines.
+    pub output: VarId,
+    /// The node of the model it comes from.
+    pub node: NodeId,
+}
+
+/// The switched network as linear steps.
+#[derive(Debug, Default)]
+pub struct Program {
+    vars: Vec<Var>,
+    steps: Vec<Step>,
+}
+
+impl Program {
+    /// Adds a variable that no step defines yet.
+    pub fn add_var(&mut self, var: Var) -> VarId {
+        self.vars.push(var);
+        VarId(self.vars.len() - 1)
+    }
+
+    /// Adds a step that defines a new variable.
+    pub fn add_step(
+        &mut self,
+        node: NodeId,
+        map: impl Linear + 'static,
+        inputs: Vec<VarId>,
+        output: Var,
+    ) -> VarId {
+        let output = self.add_var(output);
+        self.steps.push(Step { map: Box::new(map), inputs, output, node });
+        output
+    }
+
+    /// The variable `id`.
+    pub fn var(&self, id: VarId) -> &Var {
+        &self.vars[id.0]
+    }
+
+    /// The number of variables.
+    pub fn var_count(&self) -> usize {
+        self.vars.len()
+    }
+
+    /// The steps in topological order.
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// What a step may know while it writes itself.
+    pub fn lower<'e, 'p>(&'p self, e: &'e Emit, step: &Step, seeds: Dim) -> Lower<'e, 'p> {
+        Lower {
+            e,
+            seeds,
+            inputs: step.inputs.iter().map(|&v| self.var(v)).collect(),
+            output: self.var(step.output),
+        }
+    }
+}

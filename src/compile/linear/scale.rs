@@ -1,0 +1,55 @@
+//! Element-wise steps.
+
+use super::{Linear, Lower, Samples, Var};
+use crate::compile::build::Expr;
+use crate::graph::ValueId;
+
+/// `y = c ⊙ x` with `c` of dimensions that broadcast to those of `x`. Its own transpose.
+#[derive(Debug)]
+pub struct Scale(pub ValueId);
+
+impl Linear for Scale {
+    fn name(&self) -> &'static str {
+        "Scale"
+    }
+
+    fn forward<'e>(&self, at: &Lower<'e, '_>, x: &[Option<Expr<'e>>]) -> Expr<'e> {
+        let x = only(x);
+        x * at.coefficient(self.0)
+    }
+
+    fn transposed<'e>(&self, at: &Lower<'e, '_>, dy: Expr<'e>) -> Vec<Expr<'e>> {
+        vec![dy * at.coefficient(self.0)]
+    }
+
+    fn samples(&self, inputs: &[(&Var, &Samples)], _: &Var) -> Option<Samples> {
+        Some(inputs[0].1.clone())
+    }
+}
+
+/// `y = x` in another float type.
+#[derive(Debug)]
+pub struct Cast;
+
+impl Linear for Cast {
+    fn name(&self) -> &'static str {
+        "Cast"
+    }
+
+    fn forward<'e>(&self, at: &Lower<'e, '_>, x: &[Option<Expr<'e>>]) -> Expr<'e> {
+        only(x).cast(at.output.dtype)
+    }
+
+    fn transposed<'e>(&self, at: &Lower<'e, '_>, dy: Expr<'e>) -> Vec<Expr<'e>> {
+        vec![dy.cast(at.inputs[0].dtype)]
+    }
+
+    fn samples(&self, inputs: &[(&Var, &Samples)], _: &Var) -> Option<Samples> {
+        Some(inputs[0].1.clone())
+    }
+}
+
+/// The tangent of the only input of a step.
+pub(super) fn only<'e>(x: &[Option<Expr<'e>>]) -> Expr<'e> {
+    x.iter().flatten().next().copied().expect("a step is only written where an input has a tangent")
+}

@@ -1,0 +1,163 @@
+//! From the typed graph to the linear program: each rule on the path, once.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::ops::Range;
+
+use super::build::{Emit, Expr};
+use super::linear::{Program, Var, VarId};
+use super::rules::{self, Constant, Rule};
+use crate::error::{Error, Result};
+use crate::graph::{Dim, NodeId, Reach, ValueId};
+
+/// The switched network of a graph, from one input to some layers.
+pub struct Linearised {
+    /// Its steps.
+    pub program: Program,
+    /// The change of the projected input.
+    pub input: VarId,
+    /// The change of each layer.
+    pub layers: Vec<VarId>,
+    affine: Vec<Affine>,
+}
+
+/// What an operator adds to its linear map.
+struct Affine {
+    node: NodeId,
+    steps: Range<usize>,
+    inputs: Vec<(VarId, ValueId)>,
+    output: VarId,
+    value: ValueId,
+    constant: Constant,
+}
+
+/// One operator's constant part.
+pub struct Term<'e> {
+    /// The operator's node.
+    pub node: NodeId,
+    /// The variable it is added to.
+    pub output: VarId,
+    /// Its value, whose dimensions broadcast to the variable's.
+    pub value: Expr<'e>,
+}
+
+/// Linearises everything between `input` and `layers`; `order` is topological.
+///
+/// # Errors
+/// When a rule refuses, or no change of the input reaches a layer.
+pub fn linearise(e: &Emit, order: &[NodeId], input: ValueId, layers: &[ValueId]) -> Result<Linearised> {
+    let program = RefCell::new(Program::default());
+    let x = e.expr(input);
+    let var = Var { dims: x.dims(), dtype: x.dtype().accumulator() };
+    let start = program.borrow_mut().add_var(var);
+    let mut vars = HashMap::from([(input, start)]);
+    let mut affine = Vec::new();
+    let wanted = e.graph(|graph| graph.ancestors(layers.iter().copied()));
+    for &node in order.iter().filter(|&&node| wanted.has_node(node)) {
+        linearise_node(e, &program, node, &wanted, &mut vars, &mut affine)?;
+    }
+    let reached = |&layer: &ValueId| {
+        vars.get(&layer).copied().ok_or_else(|| {
+            let name = |id| e.graph(|graph| graph.value(id).name.clone());
+            Error::request(format!("this layer does not change with the input '{}'", name(input)))
+                .value(name(layer))
+        })
+    };
+    let layers = layers.iter().map(reached).collect::<Result<_>>()?;
+    e.check()?;
+    Ok(Linearised { program: program.into_inner(), input: start, layers, affine })
+}
+
+fn linearise_node(
+    e: &Emit,
+    program: &RefCell<Program>,
+    node: NodeId,
+    wanted: &Reach,
+    vars: &mut HashMap<ValueId, VarId>,
+    affine: &mut Vec<Affine>,
+) -> Result<()> {
+    let (inputs, outputs, entry) = e.graph(|graph| {
+        let it = graph.node(node);
+        (it.inputs.clone(), it.outputs.clone(), rules::find(it))
+    });
+    let tangents: Vec<_> =
+        inputs.iter().map(|input| input.and_then(|v| vars.get(&v).copied())).collect();
+    let floats = outputs.iter().flatten().any(|&y| {
+        wanted.has_value(y) && e.graph(|graph| graph.value(y).dtype.is_none_or(|t| t.is_float()))
+    });
+    if !floats || tangents.iter().all(Option::is_none) {
+        return Ok(());
+    }
+    let at = |error| e.graph(|graph| graph.at(node, error));
+    let Some(entry) = entry else {
+        return Err(at(Error::unsupported("there is no rule for this operator")));
+    };
+    if entry.rule.is_none() {
+        return Ok(());
+    }
+    for (index, _) in tangents.iter().enumerate().filter(|(_, t)| t.is_some()) {
+        if !entry.inputs.contains(index) {
+            return Err(at(Error::unsupported(format!(
+                "its input {index} depends on the projected input, and there is no rule for that"
+            ))));
+        }
+    }
+    let from = program.borrow().steps().len();
+    let changing: Vec<_> = tangents
+        .iter()
+        .zip(&inputs)
+        .filter_map(|(var, value)| var.zip(*value))
+        .collect();
+    let result = Rule::apply(e, program, node, entry, tangents)?;
+    let steps = from..program.borrow().steps().len();
+    for (&(index, output), &constant) in result.outputs.iter().zip(&result.constants) {
+        let Some(value) = outputs[index] else { continue };
+        vars.insert(value, output);
+        if !matches!(constant, Constant::Zero) {
+            let (steps, inputs) = (steps.clone(), changing.clone());
+            affine.push(Affine { node, steps, inputs, output, value, constant });
+        }
+    }
+    Ok(())
+}
+
+impl Linearised {
+    /// The constant part of every operator that has one, in topological order.
+    pub fn terms<'e>(&self, e: &'e Emit) -> Vec<Term<'e>> {
+        self.affine
+            .iter()
+            .map(|affine| {
+                e.scope(&e.graph(|graph| graph.label(affine.node).to_owned()));
+                let value = match affine.constant {
+                    Constant::Value(value) => e.expr(value),
+                    Constant::Zero | Constant::Remainder => self.remainder(e, affine),
+                };
+                let dtype = self.program.var(affine.output).dtype;
+                Term { node: affine.node, output: affine.output, value: value.cast(dtype) }
+            })
+            .collect()
+    }
+
+    /// `y − L(x)`: the operator's linear map, applied to its own inputs, taken from its output.
+    fn remainder<'e>(&self, e: &'e Emit, affine: &Affine) -> Expr<'e> {
+        let one = Dim::Value(1);
+        let mut values: HashMap<VarId, Expr> = HashMap::new();
+        for &(var, value) in &affine.inputs {
+            let dims = self.program.var(var).seeded(&one);
+            values.insert(var, e.expr(value).cast(self.program.var(var).dtype).reshape(&dims));
+        }
+        for step in &self.program.steps()[affine.steps.clone()] {
+            let x: Vec<_> = step.inputs.iter().map(|v| values.get(v).copied()).collect();
+            if x.iter().any(Option::is_some) {
+                let at = self.program.lower(e, step, one.clone());
+                values.insert(step.output, step.map.forward(&at, &x));
+            }
+        }
+        let var = self.program.var(affine.output);
+        let y = e.expr(affine.value).cast(var.dtype);
+        match values.get(&affine.output) {
+            Some(linear) => y - linear.reshape(&var.dims),
+            None => y,
+        }
+    }
+}

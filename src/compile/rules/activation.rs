@@ -1,0 +1,190 @@
+//! Element-wise functions of one value: `dy = σ'(x) ⊙ dx`.
+//!
+//! A slope is written from `x` or from `y = σ(x)`, whichever is cheaper or keeps more digits. At a
+//! kink the slope is that of the inactive side, so 0 for Relu at 0.
+
+use std::f64::consts::{FRAC_2_SQRT_PI, PI, SQRT_2};
+
+use super::Inputs::First;
+use super::{Entry, Rule};
+use crate::compile::build::Expr;
+use crate::error::Result;
+
+pub(super) const RULES: &[Entry] = &[
+    Entry::exact("Relu", First, relu).kink("0 at 0"),
+    Entry::exact("LeakyRelu", First, leaky_relu).kink("alpha at 0"),
+    Entry::exact("PRelu", First, prelu).kink("slope at 0"),
+    Entry::exact("ThresholdedRelu", First, thresholded_relu).kink("0 at alpha"),
+    Entry::exact("Clip", First, clip).kink("0 at both bounds"),
+    Entry::exact("HardSigmoid", First, hard_sigmoid).kink("0 at both bounds"),
+    Entry::smooth("HardSwish", First, hard_swish).kink("0 at -3, 1 at 3"),
+    Entry::smooth("Sigmoid", First, sigmoid),
+    Entry::smooth("Tanh", First, tanh),
+    Entry::smooth("Softplus", First, softplus),
+    Entry::smooth("Softsign", First, softsign),
+    Entry::smooth("Elu", First, elu).kink("alpha at 0"),
+    Entry::smooth("Selu", First, selu).kink("alpha gamma at 0"),
+    Entry::smooth("Celu", First, celu),
+    Entry::smooth("Exp", First, exp),
+    Entry::smooth("Log", First, log),
+    Entry::smooth("Sqrt", First, sqrt),
+    Entry::smooth("Reciprocal", First, reciprocal),
+    Entry::smooth("Erf", First, erf),
+    Entry::smooth("Gelu", First, gelu),
+    Entry::zero("Sign"),
+    Entry::zero("Floor"),
+    Entry::zero("Ceil"),
+    Entry::zero("Round"),
+];
+
+fn slope<'e>(cx: &Rule<'e>, slope: Expr<'e>) -> Result<()> {
+    cx.emit(0, cx.dx(0)?.scale(slope));
+    Ok(())
+}
+
+/// 1 where `x > bound`, else 0.
+fn above<'e>(x: Expr<'e>, bound: f64) -> Expr<'e> {
+    x.binary("Greater", x.number(bound)).indicator(x.dtype())
+}
+
+/// `high` where `x > 0`, else `low`.
+fn sides<'e>(x: Expr<'e>, high: Expr<'e>, low: Expr<'e>) -> Expr<'e> {
+    high.where_(x.binary("Greater", x.number(0.0)), low)
+}
+
+fn float(cx: &Rule, name: &str, default: f64) -> Result<f64> {
+    Ok(cx.node.float(name)?.map_or(default, f64::from))
+}
+
+fn relu(cx: &Rule) -> Result<()> {
+    cx.homogeneous();
+    slope(cx, above(cx.x(0)?, 0.0))
+}
+
+fn leaky_relu(cx: &Rule) -> Result<()> {
+    cx.homogeneous();
+    let (x, alpha) = (cx.x(0)?, float(cx, "alpha", 0.01)?);
+    slope(cx, sides(x, x.number(1.0), x.number(alpha)))
+}
+
+fn prelu(cx: &Rule) -> Result<()> {
+    cx.homogeneous();
+    let x = cx.x(0)?;
+    slope(cx, sides(x, x.number(1.0), cx.x(1)?))
+}
+
+fn thresholded_relu(cx: &Rule) -> Result<()> {
+    cx.homogeneous();
+    slope(cx, above(cx.x(0)?, float(cx, "alpha", 1.0)?))
+}
+
+/// Clip: 1 strictly between the bounds; outside, the bound is the constant part.
+fn clip(cx: &Rule) -> Result<()> {
+    let x = cx.x(0)?;
+    let bound = |index| cx.node.input(index).map(|_| cx.x(index)).transpose();
+    let inside = [(bound(1)?, "Greater"), (bound(2)?, "Less")]
+        .into_iter()
+        .filter_map(|(bound, compare)| bound.map(|bound| x.binary(compare, bound)))
+        .reduce(|a, b| a.binary("And", b));
+    match inside {
+        None => {
+            cx.homogeneous();
+            cx.emit(0, cx.dx(0)?);
+            Ok(())
+        }
+        Some(inside) => slope(cx, inside.indicator(x.dtype())),
+    }
+}
+
+fn hard_sigmoid(cx: &Rule) -> Result<()> {
+    let (alpha, y) = (float(cx, "alpha", 0.2)?, cx.y(0)?);
+    let inside = y.binary("Greater", y.number(0.0)).binary("And", y.binary("Less", y.number(1.0)));
+    slope(cx, inside.indicator(y.dtype()) * alpha)
+}
+
+/// HardSwish: `x·clip(x/6 + 1/2, 0, 1)`, slope `x/3 + 1/2` between −3 and 3.
+fn hard_swish(cx: &Rule) -> Result<()> {
+    let x = cx.x(0)?;
+    let middle = x / 3.0 + 0.5;
+    let below = middle.where_(x.binary("Greater", x.number(-3.0)), x.number(0.0));
+    slope(cx, below.where_(x.binary("Less", x.number(3.0)), x.number(1.0)))
+}
+
+fn sigmoid(cx: &Rule) -> Result<()> {
+    let y = cx.y(0)?;
+    slope(cx, y * (y.number(1.0) - y))
+}
+
+fn tanh(cx: &Rule) -> Result<()> {
+    let y = cx.y(0)?;
+    slope(cx, y.number(1.0) - y * y)
+}
+
+fn softplus(cx: &Rule) -> Result<()> {
+    slope(cx, cx.x(0)?.unary("Sigmoid"))
+}
+
+fn softsign(cx: &Rule) -> Result<()> {
+    let bottom = cx.x(0)?.unary("Abs") + 1.0;
+    slope(cx, (bottom * bottom).unary("Reciprocal"))
+}
+
+/// Elu: `alpha·(exp(x) − 1)` below 0, where the slope is `y + alpha`.
+fn elu(cx: &Rule) -> Result<()> {
+    let (x, y) = (cx.x(0)?, cx.y(0)?);
+    slope(cx, sides(x, x.number(1.0), y + float(cx, "alpha", 1.0)?))
+}
+
+/// Selu: gamma times Elu, so the slope below 0 is `y + alpha·gamma`.
+fn selu(cx: &Rule) -> Result<()> {
+    let (x, y) = (cx.x(0)?, cx.y(0)?);
+    let alpha = float(cx, "alpha", f64::from(1.673_263_2_f32))?;
+    let gamma = float(cx, "gamma", f64::from(1.050_701_f32))?;
+    slope(cx, sides(x, x.number(gamma), y + alpha * gamma))
+}
+
+/// Celu: `alpha·(exp(x/alpha) − 1)` below 0, where the slope is `y/alpha + 1`.
+fn celu(cx: &Rule) -> Result<()> {
+    let (x, y) = (cx.x(0)?, cx.y(0)?);
+    slope(cx, sides(x, x.number(1.0), y / float(cx, "alpha", 1.0)? + 1.0))
+}
+
+fn exp(cx: &Rule) -> Result<()> {
+    slope(cx, cx.y(0)?)
+}
+
+fn log(cx: &Rule) -> Result<()> {
+    slope(cx, cx.x(0)?.unary("Reciprocal"))
+}
+
+fn sqrt(cx: &Rule) -> Result<()> {
+    let y = cx.y(0)?;
+    slope(cx, y.number(0.5) / y)
+}
+
+fn reciprocal(cx: &Rule) -> Result<()> {
+    let y = cx.y(0)?;
+    slope(cx, -(y * y))
+}
+
+fn erf(cx: &Rule) -> Result<()> {
+    let x = cx.x(0)?;
+    slope(cx, (-(x * x)).unary("Exp") * FRAC_2_SQRT_PI)
+}
+
+/// Gelu: `x·Φ(x)`, slope `Φ(x) + x·φ(x)`; or by its approximation through Tanh.
+fn gelu(cx: &Rule) -> Result<()> {
+    let x = cx.x(0)?;
+    let half = x * 0.5;
+    if cx.node.text("approximate")?.unwrap_or("none") == "tanh" {
+        let c = (2.0 / PI).sqrt();
+        let t = ((x + x * x * x * 0.044715) * c).unary("Tanh");
+        let inner = (x * x * (3.0 * 0.044715) + 1.0) * c;
+        let curved = x * (t.number(1.0) - t * t) * inner;
+        return slope(cx, half * (t + 1.0 + curved));
+    }
+    let normal = half * ((x / SQRT_2).unary("Erf") + 1.0);
+    let density = (-(x * x) * 0.5).unary("Exp") / (2.0 * PI).sqrt();
+    slope(cx, normal + x * density)
+}
+

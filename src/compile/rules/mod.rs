@@ -1,0 +1,341 @@
+//! What linear map each ONNX operator applies to a small change of its inputs.
+//!
+//! One [`Entry`] an operator, in a file by family. A rule reads the operator's inputs, outputs and
+//! attributes, and describes the change of each output as linear steps from the changes of its
+//! inputs. It knows nothing of direction, seeds or blocks.
+
+mod activation;
+mod arithmetic;
+mod convolution;
+mod indexing;
+mod layout;
+mod linear_algebra;
+mod normalisation;
+mod pooling;
+mod reduction;
+mod tangent;
+mod window;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::OnceLock;
+
+use super::build::{Emit, Expr};
+use super::linear::{Program, Var, VarId};
+use crate::error::{Error, Result};
+use crate::graph::{DataType, Dim, Node, NodeId};
+pub use tangent::Tangent;
+
+/// The rule of one operator.
+pub struct Entry {
+    /// The operator, of the ONNX standard.
+    pub op: &'static str,
+    /// The inputs that may depend on the projected input.
+    pub inputs: Inputs,
+    /// Whether the switched network computes the operator exactly, or only its tangent.
+    pub shape: Shape,
+    /// What is taken where there is no derivative; empty where there always is one.
+    pub kink: &'static str,
+    /// The rule; none where the derivative is zero almost everywhere.
+    pub rule: Option<fn(&Rule<'_>) -> Result<()>>,
+}
+
+/// Inputs by position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inputs {
+    /// Every one.
+    All,
+    /// The first.
+    First,
+    /// These.
+    Only(&'static [usize]),
+}
+
+/// What an operator is as a function of the inputs that may depend on the projected input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Shape {
+    /// Affine or piecewise affine: theorem 1 holds exactly.
+    Piecewise,
+    /// A product: exact where at most one of inputs 0 and 1 changes.
+    Product,
+    /// A quotient: exact where input 1 does not change.
+    Quotient,
+    /// Curved: corollary 1.1 gives the tangent.
+    Smooth,
+}
+
+impl Shape {
+    /// Whether theorem 1 holds exactly when the inputs that `changes` tells change.
+    pub fn is_exact(self, changes: impl Fn(usize) -> bool) -> bool {
+        match self {
+            Self::Piecewise => true,
+            Self::Product => !(changes(0) && changes(1)),
+            Self::Quotient => !changes(1),
+            Self::Smooth => false,
+        }
+    }
+}
+
+impl Inputs {
+    /// Whether input `index` is among them.
+    pub fn contains(self, index: usize) -> bool {
+        match self {
+            Self::All => true,
+            Self::First => index == 0,
+            Self::Only(list) => list.contains(&index),
+        }
+    }
+}
+
+impl Entry {
+    const fn exact(op: &'static str, inputs: Inputs, rule: fn(&Rule<'_>) -> Result<()>) -> Self {
+        Self { op, inputs, shape: Shape::Piecewise, kink: "", rule: Some(rule) }
+    }
+
+    const fn smooth(op: &'static str, inputs: Inputs, rule: fn(&Rule<'_>) -> Result<()>) -> Self {
+        Self { op, inputs, shape: Shape::Smooth, kink: "", rule: Some(rule) }
+    }
+
+    const fn shaped(mut self, shape: Shape) -> Self {
+        self.shape = shape;
+        self
+    }
+
+    const fn zero(op: &'static str) -> Self {
+        let kink = "0 everywhere";
+        Self { op, inputs: Inputs::All, shape: Shape::Piecewise, kink, rule: None }
+    }
+
+    const fn kink(mut self, kink: &'static str) -> Self {
+        self.kink = kink;
+        self
+    }
+}
+
+/// Every entry.
+pub fn table() -> impl Iterator<Item = &'static Entry> {
+    const FAMILIES: &[&[Entry]] = &[
+        arithmetic::RULES,
+        activation::RULES,
+        convolution::RULES,
+        indexing::RULES,
+        layout::RULES,
+        linear_algebra::RULES,
+        normalisation::RULES,
+        pooling::RULES,
+        reduction::RULES,
+    ];
+    FAMILIES.iter().copied().flatten()
+}
+
+/// The entry of a node's operator.
+pub fn find(node: &Node) -> Option<&'static Entry> {
+    static INDEX: OnceLock<HashMap<&'static str, &'static Entry>> = OnceLock::new();
+    let index = INDEX.get_or_init(|| table().map(|entry| (entry.op, entry)).collect());
+    index.get(node.op.as_str()).copied().filter(|_| node.is_standard())
+}
+
+/// The part of an output that does not come from the changing inputs by the linear map.
+#[derive(Clone, Copy, Debug)]
+pub enum Constant {
+    /// Nothing: the operator is homogeneous in its state.
+    Zero,
+    /// This value, whose dimensions broadcast to the output's.
+    Value(crate::graph::ValueId),
+    /// What is left of the output when the linear map of the inputs is subtracted.
+    Remainder,
+}
+
+/// What linearising one node gave.
+pub struct Linearised {
+    /// The change of each output that has one.
+    pub outputs: Vec<(usize, VarId)>,
+    /// The constant part of each of them.
+    pub constants: Vec<Constant>,
+}
+
+/// What a rule sees of its node, and where it says what the node does.
+pub struct Rule<'e> {
+    /// Where primal nodes are emitted.
+    pub e: &'e Emit,
+    /// The node.
+    pub node: Node,
+    id: NodeId,
+    program: &'e RefCell<Program>,
+    tangents: Vec<Option<VarId>>,
+    outputs: RefCell<Vec<(usize, VarId)>>,
+    constants: RefCell<HashMap<usize, Constant>>,
+    homogeneous: std::cell::Cell<bool>,
+}
+
+impl<'e> Rule<'e> {
+    /// Runs the rule of `entry` on a node whose inputs change by `tangents`.
+    ///
+    /// # Errors
+    /// What the rule refuses, with the node named.
+    pub fn apply(
+        e: &'e Emit,
+        program: &'e RefCell<Program>,
+        id: NodeId,
+        entry: &Entry,
+        tangents: Vec<Option<VarId>>,
+    ) -> Result<Linearised> {
+        let (node, label) = e.graph(|graph| (graph.node(id).clone(), graph.label(id).to_owned()));
+        e.scope(&label);
+        let operator = node.operator();
+        let cx = Self {
+            e,
+            node,
+            id,
+            program,
+            tangents,
+            outputs: RefCell::default(),
+            constants: RefCell::default(),
+            homogeneous: std::cell::Cell::new(false),
+        };
+        let rule = entry.rule.ok_or_else(|| Error::internal("this operator's derivative is zero"));
+        rule.and_then(|rule| rule(&cx))
+            .and_then(|()| e.check())
+            .map_err(|error| error.node(label, operator))?;
+        let outputs = cx.outputs.into_inner();
+        let constants = cx.constants.into_inner();
+        let default = if cx.homogeneous.get() { Constant::Zero } else { Constant::Remainder };
+        let constants =
+            outputs.iter().map(|(i, _)| constants.get(i).copied().unwrap_or(default)).collect();
+        Ok(Linearised { outputs, constants })
+    }
+
+    /// The change of input `index`, if it has one.
+    pub fn tangent(&self, index: usize) -> Option<Tangent<'_, 'e>> {
+        let var = self.tangents.get(index).copied().flatten()?;
+        Some(Tangent { cx: self, var })
+    }
+
+    /// The change of input `index`.
+    ///
+    /// # Errors
+    /// When the input does not change: the table promises that it does.
+    pub fn dx(&self, index: usize) -> Result<Tangent<'_, 'e>> {
+        self.tangent(index)
+            .ok_or_else(|| Error::internal(format!("input {index} has no tangent")))
+    }
+
+    /// Input `index`, floats in the type in which changes are computed.
+    ///
+    /// # Errors
+    /// When the input is left out.
+    pub fn x(&self, index: usize) -> Result<Expr<'e>> {
+        self.raw(index).map(|x| if x.dtype().is_float() { x.widen() } else { x })
+    }
+
+    /// Input `index` as it is.
+    ///
+    /// # Errors
+    /// When the input is left out.
+    pub fn raw(&self, index: usize) -> Result<Expr<'e>> {
+        let id = self.node.input(index).ok_or_else(|| {
+            Error::unreadable(format!("input {index} is required and left out"))
+        })?;
+        Ok(self.e.expr(id))
+    }
+
+    /// Output `index`, floats in the type in which changes are computed.
+    ///
+    /// # Errors
+    /// When the node has no such output.
+    pub fn y(&self, index: usize) -> Result<Expr<'e>> {
+        let id = self
+            .node
+            .output(index)
+            .ok_or_else(|| Error::internal(format!("output {index} is left out")))?;
+        let y = self.e.expr(id);
+        Ok(if y.dtype().is_float() { y.widen() } else { y })
+    }
+
+    /// The dimensions of output `index`.
+    ///
+    /// # Errors
+    /// When the node has no such output.
+    pub fn y_dims(&self, index: usize) -> Result<Vec<Dim>> {
+        let id = self
+            .node
+            .output(index)
+            .ok_or_else(|| Error::internal(format!("output {index} is left out")))?;
+        Ok(self.e.expr(id).dims())
+    }
+
+    /// Says how output `index` changes. Does nothing for an output that is left out.
+    pub fn emit(&self, index: usize, change: Tangent<'_, 'e>) {
+        if self.node.output(index).is_some() {
+            self.outputs.borrow_mut().push((index, change.var));
+        }
+    }
+
+    /// Says that every output is its linear map applied to the inputs, without a constant part.
+    pub fn homogeneous(&self) {
+        self.homogeneous.set(true);
+    }
+
+    /// Gives the constant part of output `index`; its dimensions broadcast to the output's.
+    pub fn constant_part(&self, index: usize, value: Expr<'e>) {
+        self.constants.borrow_mut().insert(index, Constant::Value(value.id));
+    }
+
+    /// An axis attribute counted from the front.
+    ///
+    /// # Errors
+    /// When it lies outside `-rank..rank`.
+    pub fn axis(&self, axis: i64, rank: usize) -> Result<usize> {
+        let front = if axis < 0 { axis + rank as i64 } else { axis };
+        usize::try_from(front).ok().filter(|&a| a < rank).ok_or_else(|| {
+            Error::unreadable(format!("axis {axis} lies outside a tensor of rank {rank}"))
+        })
+    }
+
+    /// The integers of input `index`, where they are known, and symbols for what shapes they hold.
+    ///
+    /// # Errors
+    /// When the input is left out.
+    pub fn symbolic(&self, index: usize) -> Result<Option<Vec<Dim>>> {
+        let id = self.raw(index)?.id;
+        Ok(self.e.graph(|graph| graph.value(id).facts.values().map(<[Dim]>::to_vec)))
+    }
+
+    /// The integers of input `index`, where all are known.
+    ///
+    /// # Errors
+    /// When the input is left out.
+    pub fn known(&self, index: usize) -> Result<Option<Vec<i64>>> {
+        if let Some(values) = self.raw(index)?.as_ints() {
+            return Ok(Some(values));
+        }
+        Ok(self.symbolic(index)?.and_then(|values| values.iter().map(crate::graph::fixed).collect()))
+    }
+
+    /// A change of zero of input `index`, which does not depend on the projected input.
+    ///
+    /// # Errors
+    /// When the input is left out.
+    pub fn no_change(&self, index: usize) -> Result<Tangent<'_, 'e>> {
+        let x = self.x(index)?;
+        let var = Var { dims: x.dims(), dtype: x.dtype() };
+        Ok(Tangent { cx: self, var: self.program.borrow_mut().add_var(var) })
+    }
+
+    /// A refusal of this form of the operator.
+    pub fn refuse<T>(&self, what: impl Into<String>) -> Result<T> {
+        Err(Error::unsupported(what).help("choose a layer before this node, or --input another"))
+    }
+
+    fn add_step(
+        &self,
+        map: impl super::linear::Linear + 'static,
+        inputs: Vec<VarId>,
+        dims: Vec<Dim>,
+        dtype: DataType,
+    ) -> Tangent<'_, 'e> {
+        let output = Var { dims, dtype };
+        let var = self.program.borrow_mut().add_step(self.id, map, inputs, output);
+        Tangent { cx: self, var }
+    }
+}

@@ -1,0 +1,179 @@
+//! Pooling over windows and over all of space.
+//!
+//! `MaxPool`: the change of each window's winner. `AveragePool`: the sum over the window, divided by
+//! the number of elements that count. `GlobalMaxPool, GlobalAveragePool`: the same over every
+//! spatial axis.
+
+use super::Inputs::First;
+use super::reduction::{average, first_winners};
+use super::window::{Windows, geometry};
+use super::{Entry, Rule};
+use crate::compile::build::Expr;
+use crate::compile::linear::Geometry;
+use crate::error::{Error, Result};
+use crate::graph::{DataType, Dim, Facts, Tensor, Value, ValueId, fixed};
+
+pub(super) const RULES: &[Entry] = &[
+    Entry::exact("MaxPool", First, max_pool).kink("the first winner in row-major order"),
+    Entry::exact("AveragePool", First, average_pool),
+    Entry::exact("GlobalMaxPool", First, global_max_pool)
+        .kink("the first winner in row-major order"),
+    Entry::exact("GlobalAveragePool", First, global_average_pool),
+];
+
+fn max_pool(cx: &Rule) -> Result<()> {
+    cx.homogeneous();
+    let indices = indices_of(cx)?;
+    cx.emit(0, cx.dx(0)?.winners(indices, cx.y_dims(0)?));
+    Ok(())
+}
+
+/// The node's own Indices output, added where the model left it out. Column-major indices, which
+/// only a second node can avoid, are replaced by those of a copy of the node.
+fn indices_of(cx: &Rule) -> Result<ValueId> {
+    let column_major = cx.node.int("storage_order")?.unwrap_or(0) != 0;
+    if let Some(indices) = cx.node.output(1).filter(|_| !column_major) {
+        return Ok(indices);
+    }
+    if column_major {
+        let attributes: Vec<_> = cx
+            .node
+            .attributes
+            .iter()
+            .filter(|a| a.name != "storage_order")
+            .map(|a| (a.name.as_str(), a.value.clone()))
+            .collect();
+        return Ok(cx.e.node("MaxPool", &[Some(cx.raw(0)?.id)], &attributes, 2)[1].id);
+    }
+    let dims = cx.y_dims(0)?;
+    cx.e.graph_mut(|graph| {
+        let name = graph.free_name(&format!("slp/{}/Indices", graph.label(cx.id)));
+        let value = Value {
+            dtype: Some(DataType::I64),
+            facts: Facts::from_shape(dims),
+            ..Value::new(name)
+        };
+        let indices = graph.add_value(value)?;
+        graph.set_output(cx.id, 1, indices);
+        Ok(indices)
+    })
+}
+
+fn average_pool(cx: &Rule) -> Result<()> {
+    cx.homogeneous();
+    let (dx, y_dims) = (cx.dx(0)?, cx.y_dims(0)?);
+    let x_dims = dx.dims();
+    let kernel = cx.node.ints("kernel_shape")?.unwrap_or_default().to_vec();
+    if kernel.is_empty() || kernel.iter().any(|&k| k < 1) {
+        return Err(Error::unreadable(format!("attribute 'kernel_shape' is {kernel:?}")));
+    }
+    let windows = geometry(cx, kernel, &x_dims, &y_dims)?;
+    let share = share(cx, &windows, &x_dims, &y_dims, dx.dtype())?;
+    cx.emit(0, window_sums(cx, dx, windows.geometry, &y_dims)?.scale(share));
+    Ok(())
+}
+
+/// The sums over the windows of each channel: a convolution of single channels with ones.
+fn window_sums<'r, 'e>(
+    cx: &'r Rule<'e>,
+    dx: super::Tangent<'r, 'e>,
+    geometry: Geometry,
+    y_dims: &[Dim],
+) -> Result<super::Tangent<'r, 'e>> {
+    let x_dims = dx.dims();
+    let ones = ones(cx, &geometry, dx.dtype());
+    let single = |dims: &[Dim]| -> Vec<Dim> {
+        let images = cx.e.product(&dims[..2]);
+        [images, Dim::Value(1)].into_iter().chain(dims[2..].iter().cloned()).collect()
+    };
+    let (from, to) = (single(&x_dims), single(y_dims));
+    Ok(dx.reshape(&from).conv(ones.id, 1, geometry, to).reshape(y_dims))
+}
+
+fn ones<'e>(cx: &Rule<'e>, geometry: &Geometry, dtype: DataType) -> Expr<'e> {
+    let count: i64 = geometry.kernel.iter().product();
+    let dims = [1, 1].into_iter().chain(geometry.kernel.iter().copied()).collect();
+    cx.e.constant(Tensor::floats(dtype, dims, &vec![1.0; count.max(0) as usize]))
+}
+
+/// One over the number of elements that count in each window.
+fn share<'e>(
+    cx: &Rule<'e>,
+    windows: &Windows,
+    x_dims: &[Dim],
+    y_dims: &[Dim],
+    dtype: DataType,
+) -> Result<Expr<'e>> {
+    let geometry = &windows.geometry;
+    let include = cx.node.int("count_include_pad")?.unwrap_or(0) != 0;
+    let spatial = |dims: &[Dim]| dims[2..].iter().map(fixed).collect::<Option<Vec<_>>>();
+    if let (Some(sizes), Some(outputs)) = (spatial(x_dims), spatial(y_dims)) {
+        return Ok(cx.e.constant(known_shares(windows, include, &sizes, &outputs, dtype)));
+    }
+    let padded = geometry.begin.iter().chain(&geometry.end).any(|&p| p != 0);
+    if include || !padded {
+        let count: i64 = geometry.kernel.iter().product();
+        return Ok(cx.e.float(dtype, 1.0 / count as f64));
+    }
+    let dims: Vec<Dim> =
+        [Dim::Value(1), Dim::Value(1)].into_iter().chain(x_dims[2..].iter().cloned()).collect();
+    let all = cx.e.float(dtype, 1.0).expand(&dims);
+    let pads: Vec<i64> = geometry.begin.iter().chain(&geometry.end).copied().collect();
+    let counts = cx.e.op(
+        "Conv",
+        &[all, ones(cx, geometry, dtype)],
+        &[
+            ("dilations", geometry.dilations.clone().into()),
+            ("pads", pads.into()),
+            ("strides", geometry.strides.clone().into()),
+        ],
+    );
+    let out: Vec<Dim> =
+        [Dim::Value(1), Dim::Value(1)].into_iter().chain(y_dims[2..].iter().cloned()).collect();
+    Ok(counts.assume(&out).unary("Reciprocal"))
+}
+
+fn known_shares(
+    windows: &Windows,
+    include: bool,
+    sizes: &[i64],
+    outputs: &[i64],
+    dtype: DataType,
+) -> Tensor {
+    let g = &windows.geometry;
+    let counts = |axis: usize| -> Vec<f64> {
+        let (low, high) = if include {
+            (-g.begin[axis], sizes[axis] + windows.padded[axis])
+        } else {
+            (0, sizes[axis])
+        };
+        let element = |o: i64, j: i64| o * g.strides[axis] - g.begin[axis] + j * g.dilations[axis];
+        (0..outputs[axis])
+            .map(|o| (0..g.kernel[axis]).filter(|&j| (low..high).contains(&element(o, j))).count())
+            .map(|count| count as f64)
+            .collect()
+    };
+    let mut totals = vec![1.0];
+    for axis in 0..sizes.len() {
+        let counts = counts(axis);
+        totals = totals.iter().flat_map(|t| counts.iter().map(move |c| t * c)).collect();
+    }
+    let shares: Vec<f64> = totals.iter().map(|&t| if t == 0.0 { 0.0 } else { 1.0 / t }).collect();
+    Tensor::floats(dtype, outputs.to_vec(), &shares)
+}
+
+fn global_average_pool(cx: &Rule) -> Result<()> {
+    cx.homogeneous();
+    let dx = cx.dx(0)?;
+    let axes: Vec<_> = (2..dx.rank()).collect();
+    cx.emit(0, average(cx, dx, &axes, true));
+    Ok(())
+}
+
+fn global_max_pool(cx: &Rule) -> Result<()> {
+    cx.homogeneous();
+    let dx = cx.dx(0)?;
+    let axes: Vec<_> = (2..dx.rank()).collect();
+    cx.emit(0, dx.scale(first_winners(cx.x(0)?, &axes)).sum(&axes, true));
+    Ok(())
+}

@@ -1,0 +1,104 @@
+//! Small directional rewrites of emitted nodes, to a fixpoint.
+//!
+//! Only values and nodes that this program emitted are touched; what the model brought stays. No
+//! rewrite changes a value by more than rounding; each has its identity as a comment.
+
+mod rewrites;
+
+use std::collections::{HashMap, HashSet};
+
+use crate::graph::{Graph, NodeId, ValueId};
+
+/// Simplifies what was emitted: everything but the nodes in `kept`.
+pub fn simplify(graph: &mut Graph, kept: &HashSet<NodeId>) {
+    loop {
+        let mut changed = false;
+        let emitted: Vec<NodeId> =
+            graph.nodes().map(|(id, _)| id).filter(|id| !kept.contains(id)).collect();
+        for id in emitted {
+            if let Some(replacement) = rewrites::rewrite(graph, id) {
+                changed |= replace(graph, id, replacement);
+            }
+        }
+        changed |= merge_equal(graph, kept);
+        if !changed {
+            break;
+        }
+    }
+    remove_dead(graph, kept);
+}
+
+/// Makes every user of the node's output use `value` instead. An output of the graph keeps its
+/// producer.
+fn replace(graph: &mut Graph, id: NodeId, value: ValueId) -> bool {
+    let Some(output) = graph.node(id).output(0) else { return false };
+    if graph.consumers(output).is_empty() {
+        return false;
+    }
+    graph.replace_uses(output, value);
+    true
+}
+
+/// Two nodes of the same operator, inputs and attributes have the same outputs.
+fn merge_equal(graph: &mut Graph, kept: &HashSet<NodeId>) -> bool {
+    let mut seen: HashMap<String, NodeId> = HashMap::new();
+    let mut changed = false;
+    let Ok(order) = graph.topological() else { return false };
+    for id in order.into_iter().filter(|id| !kept.contains(id)) {
+        let node = graph.node(id);
+        let attributes: Vec<_> = node.attributes.iter().map(|a| (&a.name, &a.value)).collect();
+        let key = format!("{} {:?} {attributes:?} {}", node.op, node.inputs, node.outputs.len());
+        match seen.get(&key) {
+            None => drop(seen.insert(key, id)),
+            Some(&first) => {
+                let pairs: Vec<_> = node
+                    .outputs
+                    .iter()
+                    .zip(&graph.node(first).outputs)
+                    .filter_map(|(a, b)| a.zip(*b))
+                    .collect();
+                for (output, same) in pairs {
+                    if !graph.consumers(output).is_empty() {
+                        graph.replace_uses(output, same);
+                        changed = true;
+                    }
+                }
+            }
+        }
+    }
+    changed
+}
+
+/// Removes emitted nodes and constants that no output depends on.
+pub fn remove_dead(graph: &mut Graph, kept: &HashSet<NodeId>) {
+    let live = graph.ancestors(graph.outputs.iter().copied());
+    let dead: Vec<NodeId> = graph
+        .nodes()
+        .map(|(id, _)| id)
+        .filter(|&id| !live.has_node(id) && !kept.contains(&id))
+        .collect();
+    for id in dead {
+        let outputs: Vec<ValueId> = graph.node(id).outputs.iter().flatten().copied().collect();
+        graph.remove_node(id);
+        for output in outputs {
+            graph.remove_value(output);
+        }
+    }
+    let unused: Vec<ValueId> = graph
+        .values()
+        .filter(|(id, value)| {
+            value.name.starts_with("slp/")
+                && value.tensor.is_some()
+                && graph.consumers(*id).is_empty()
+                && !graph.outputs.contains(id)
+                && !graph.inputs.contains(id)
+        })
+        .map(|(id, _)| id)
+        .collect();
+    for id in unused {
+        graph.remove_value(id);
+    }
+}
+
+#[cfg(test)]
+mod tests;
