@@ -87,7 +87,7 @@ impl Emit {
 
     /// Names what is emitted next after `scope`: `slp/scope/Operator`.
     pub fn scope(&self, scope: &str) {
-        self.0.borrow_mut().scope = scope.to_owned();
+        self.0.borrow_mut().scope = scope.trim_start_matches('/').to_owned();
     }
 
     /// Reads the graph.
@@ -127,7 +127,8 @@ impl Emit {
         let mut builder = self.0.borrow_mut();
         let graph = &mut builder.graph;
         let source = graph.value(value.id);
-        let copy = Value { tensor: None, carry: Bytes::new(), name: name.to_owned(), ..source.clone() };
+        let copy =
+            Value { tensor: None, carry: Bytes::new(), name: name.to_owned(), ..source.clone() };
         let added = graph.add_value(copy).and_then(|id| {
             graph.outputs.push(id);
             let node = Node::new("Identity", vec![Some(value.id)], vec![Some(id)]);
@@ -149,7 +150,7 @@ impl Emit {
         let name = builder.name_for("slp/constant");
         let value = Value {
             dtype: Some(tensor.dtype),
-            facts: infer::facts_of(&tensor),
+            facts: infer::of_tensor(&tensor),
             tensor: Some(tensor),
             ..Value::new(name)
         };

@@ -45,7 +45,12 @@ pub struct Term<'e> {
 ///
 /// # Errors
 /// When a rule refuses, or no change of the input reaches a layer.
-pub fn linearise(e: &Emit, order: &[NodeId], input: ValueId, layers: &[ValueId]) -> Result<Linearised> {
+pub fn linearise(
+    e: &Emit,
+    order: &[NodeId],
+    input: ValueId,
+    layers: &[ValueId],
+) -> Result<Linearised> {
     let program = RefCell::new(Program::default());
     let x = e.expr(input);
     let var = Var { dims: x.dims(), dtype: x.dtype().accumulator() };
@@ -103,11 +108,8 @@ fn linearise_node(
         }
     }
     let from = program.borrow().steps().len();
-    let changing: Vec<_> = tangents
-        .iter()
-        .zip(&inputs)
-        .filter_map(|(var, value)| var.zip(*value))
-        .collect();
+    let changing: Vec<_> =
+        tangents.iter().zip(&inputs).filter_map(|(var, value)| var.zip(*value)).collect();
     let result = Rule::apply(e, program, node, entry, tangents)?;
     let steps = from..program.borrow().steps().len();
     for (&(index, output), &constant) in result.outputs.iter().zip(&result.constants) {

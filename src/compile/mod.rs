@@ -134,9 +134,8 @@ pub fn transform(model: Model, options: &Options) -> Result<(Model, Summary)> {
     let plan = plan::plan(&network.program, &sample, &layers, options.limits)?;
     let terms = project_layers(&e, &network, input, &layers, &sample, &plan, options)?;
     let steps = network.program.steps().iter();
-    let steps = steps
-        .map(|s| (e.graph(|graph| graph.label(s.node).to_owned()), s.map.name()))
-        .collect();
+    let steps =
+        steps.map(|s| (e.graph(|graph| graph.label(s.node).to_owned()), s.map.name())).collect();
     model.graph = e.finish()?;
     simplify::simplify(&mut model.graph, &kept);
     let summary = Summary {
@@ -289,14 +288,18 @@ fn resolve_layer(
 
 /// All neurons, where there are few enough.
 fn default_neurons(dims: &[crate::graph::Dim]) -> Result<Neurons> {
-    let help = "choose with --neurons: all, top:K, a list such as 3,17,40..49 or [12,:,:], or runtime";
+    let help =
+        "choose with --neurons: all, top:K, a list such as 3,17,40..49 or [12,:,:], or runtime";
     match select::neuron_count(dims) {
         Some(count) if count <= select::MOST_BY_DEFAULT => Ok(Neurons::All),
         Some(count) => Err(Error::request(format!(
             "the layer has {count} neurons, more than are taken without being asked for"
         ))
         .help(help)),
-        None => Err(Error::request("the layer's number of neurons is only known at run time").help(help)),
+        None => {
+            Err(Error::request("the layer's number of neurons is only known at run time")
+                .help(help))
+        }
     }
 }
 
@@ -340,7 +343,10 @@ fn record(model: &mut Model, summary: &Summary, options: &Options, terms: &[Vec<
         note(&format!("layer.{}.neurons", layer.alias), layer.dims.clone());
         note(&format!("layer.{}.exact", layer.alias), layer.exact.to_string());
         if !terms.is_empty() {
-            note(&format!("layer.{}.bias-terms", layer.alias), serde_json::json!(terms).to_string());
+            note(
+                &format!("layer.{}.bias-terms", layer.alias),
+                serde_json::json!(terms).to_string(),
+            );
         }
     }
 }

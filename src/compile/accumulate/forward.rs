@@ -111,14 +111,16 @@ fn constants<'e>(task: &Task<'e, '_>) -> Constants<'e> {
     }
     for step in program.steps() {
         e.scope(&e.graph(|graph| graph.label(step.node).to_owned()));
-        let x: Vec<_> =
-            step.inputs.iter().map(|v| Rows::sum(carried[v.0].clone())).collect();
+        let x: Vec<_> = step.inputs.iter().map(|v| Rows::sum(carried[v.0].clone())).collect();
         if let Some(y) = carry(task, step, &x) {
             carried[step.output.0].push(y);
         }
     }
-    let per_layer =
-        network.layers.iter().map(|layer| Rows::sum(std::mem::take(&mut carried[layer.0]))).collect();
+    let per_layer = network
+        .layers
+        .iter()
+        .map(|layer| Rows::sum(std::mem::take(&mut carried[layer.0])))
+        .collect();
     Constants { nodes, per_layer }
 }
 

@@ -78,9 +78,12 @@ impl<'e> Task<'e, '_> {
         perm.extend((0..dims.len()).filter(|&a| a != axis));
         let moved = x.transpose(&perm);
         let mut out = vec![dims[axis].clone(), dims[0].clone()];
-        out.extend(dims[1..].iter().enumerate().map(|(i, d)| {
-            if i == samples.axis { Dim::Value(1) } else { d.clone() }
-        }));
+        out.extend(
+            dims[1..]
+                .iter()
+                .enumerate()
+                .map(|(i, d)| if i == samples.axis { Dim::Value(1) } else { d.clone() }),
+        );
         moved.reshape(&out)
     }
 }

@@ -40,13 +40,9 @@ pub fn choose<'e>(e: &'e Emit, layer: &Layer, samples: Option<&Samples>) -> Chos
         Chosen { count, samples, activity, indices, per_sample: false }
     };
     match &layer.neurons {
-        Neurons::All => Chosen {
-            count: all,
-            samples: batch,
-            activity: flat,
-            indices: None,
-            per_sample: false,
-        },
+        Neurons::All => {
+            Chosen { count: all, samples: batch, activity: flat, indices: None, per_sample: false }
+        }
         Neurons::List(list) => listed(e.ints(list), Dim::Value(list.len() as i32)),
         Neurons::Runtime => {
             let name = format!("slp/{}/neurons", layer.alias);
@@ -78,7 +74,9 @@ impl<'e> Chosen<'e> {
             .dims
             .iter()
             .enumerate()
-            .map(|(i, d)| if samples.is_some_and(|s| s.axis == i) { one.clone() } else { d.clone() })
+            .map(
+                |(i, d)| if samples.is_some_and(|s| s.axis == i) { one.clone() } else { d.clone() },
+            )
             .collect();
         let size = e.product(&own);
         let range = e.range(&size);
@@ -101,7 +99,9 @@ impl<'e> Chosen<'e> {
         };
         // [K, N, others…] with N moved to where the samples lie.
         let mut dims = vec![self.count.clone(), batch];
-        dims.extend(own.iter().enumerate().filter(|(i, _)| *i != samples.axis).map(|(_, d)| d.clone()));
+        dims.extend(
+            own.iter().enumerate().filter(|(i, _)| *i != samples.axis).map(|(_, d)| d.clone()),
+        );
         let mut perm: Vec<usize> = std::iter::once(0).chain(2..dims.len()).collect();
         perm.insert(samples.axis + 1, 1);
         hot.reshape(&dims).transpose(&perm).assume(&target)

@@ -81,8 +81,7 @@ pub fn place_samples(
     let mut mixed: Vec<Option<NodeId>> = vec![None; program.var_count()];
     for step in program.steps() {
         // An input that no change reaches is zero and mixes nothing.
-        let changing: Vec<VarId> =
-            step.inputs.iter().copied().filter(|v| changes[v.0]).collect();
+        let changing: Vec<VarId> = step.inputs.iter().copied().filter(|v| changes[v.0]).collect();
         let inputs: Option<Vec<_>> = changing
             .iter()
             .map(|&v| places[v.0].as_ref().map(|place| (program.var(v), place)))

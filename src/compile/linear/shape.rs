@@ -86,8 +86,7 @@ impl Linear for Broadcast {
     fn samples(&self, inputs: &[(&Var, &Samples)], output: &Var) -> Option<Samples> {
         let (input, samples) = inputs[0];
         let axis = samples.axis + output.dims.len() - input.dims.len();
-        (output.dims[axis] == input.dims[samples.axis])
-            .then(|| Samples { axis, ..samples.clone() })
+        (output.dims[axis] == input.dims[samples.axis]).then(|| Samples { axis, ..samples.clone() })
     }
 }
 
@@ -107,8 +106,7 @@ impl Linear for SumTo {
     fn samples(&self, inputs: &[(&Var, &Samples)], output: &Var) -> Option<Samples> {
         let (input, samples) = inputs[0];
         let axis = samples.axis.checked_sub(input.dims.len() - output.dims.len())?;
-        (output.dims[axis] == input.dims[samples.axis])
-            .then(|| Samples { axis, ..samples.clone() })
+        (output.dims[axis] == input.dims[samples.axis]).then(|| Samples { axis, ..samples.clone() })
     }
 }
 

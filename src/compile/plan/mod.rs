@@ -68,7 +68,8 @@ pub fn plan(program: &Program, input: &[Dim], layers: &[Layer], limits: Limits) 
         Direction::Forward => size(forward_seeds),
     };
     let outputs = rows.saturating_mul(elements(input)).saturating_mul(3 * 4);
-    let memory = seeds.saturating_mul(widest_step(program)).saturating_mul(4).saturating_add(outputs);
+    let memory =
+        seeds.saturating_mul(widest_step(program)).saturating_mul(4).saturating_add(outputs);
     let plan = Plan { direction, reverse_seeds, forward_seeds, memory };
     match limits.memory {
         Some(limit) if memory > limit => Err(Error::request(format!(

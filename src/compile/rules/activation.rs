@@ -187,4 +187,3 @@ fn gelu(cx: &Rule) -> Result<()> {
     let density = (-(x * x) * 0.5).unary("Exp") / (2.0 * PI).sqrt();
     slope(cx, normal + x * density)
 }
-

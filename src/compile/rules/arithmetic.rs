@@ -36,7 +36,9 @@ fn add(cx: &Rule) -> Result<()> {
 
 fn sub(cx: &Rule) -> Result<()> {
     let signs = [1.0, -1.0];
-    combine(cx, |cx, i| Ok(operand(cx, i)?.map(|dx| dx.times(signs[i.min(1)])).into_iter().collect()))?;
+    combine(cx, |cx, i| {
+        Ok(operand(cx, i)?.map(|dx| dx.times(signs[i.min(1)])).into_iter().collect())
+    })?;
     signed_constant(cx, -1.0)
 }
 
@@ -147,10 +149,7 @@ fn min(cx: &Rule) -> Result<()> {
 
 /// The change of the first operand that `wins` against the result. Each mask is 1 where its operand
 /// reaches the result and none before it does.
-fn extremum<'e>(
-    cx: &Rule<'e>,
-    wins: impl Fn(Expr<'e>, Expr<'e>) -> Expr<'e>,
-) -> Result<()> {
+fn extremum<'e>(cx: &Rule<'e>, wins: impl Fn(Expr<'e>, Expr<'e>) -> Expr<'e>) -> Result<()> {
     let y = cx.y(0)?;
     let mut parts = Vec::new();
     let mut constant: Option<Expr> = None;

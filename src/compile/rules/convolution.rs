@@ -69,7 +69,9 @@ fn transposed_geometry(cx: &Rule, y_dims: &[Dim]) -> Result<Geometry> {
     } else if given || auto_pad != "NOTSET" {
         for axis in 0..rank {
             let (Some(i), Some(o)) = (fixed(&x_dims[axis + 2]), fixed(&y_dims[axis + 2])) else {
-                return cx.refuse("padding by output_shape or auto_pad over a size only known at run time");
+                return cx.refuse(
+                    "padding by output_shape or auto_pad over a size only known at run time",
+                );
             };
             let total = (i - 1) * windows.strides[axis] + extra[axis] + windows.reach(axis) - o;
             if total < 0 {

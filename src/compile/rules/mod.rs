@@ -216,8 +216,7 @@ impl<'e> Rule<'e> {
     /// # Errors
     /// When the input does not change: the table promises that it does.
     pub fn dx(&self, index: usize) -> Result<Tangent<'_, 'e>> {
-        self.tangent(index)
-            .ok_or_else(|| Error::internal(format!("input {index} has no tangent")))
+        self.tangent(index).ok_or_else(|| Error::internal(format!("input {index} has no tangent")))
     }
 
     /// Input `index`, floats in the type in which changes are computed.
@@ -233,9 +232,10 @@ impl<'e> Rule<'e> {
     /// # Errors
     /// When the input is left out.
     pub fn raw(&self, index: usize) -> Result<Expr<'e>> {
-        let id = self.node.input(index).ok_or_else(|| {
-            Error::unreadable(format!("input {index} is required and left out"))
-        })?;
+        let id = self
+            .node
+            .input(index)
+            .ok_or_else(|| Error::unreadable(format!("input {index} is required and left out")))?;
         Ok(self.e.expr(id))
     }
 
@@ -309,7 +309,9 @@ impl<'e> Rule<'e> {
         if let Some(values) = self.raw(index)?.as_ints() {
             return Ok(Some(values));
         }
-        Ok(self.symbolic(index)?.and_then(|values| values.iter().map(crate::graph::fixed).collect()))
+        Ok(self
+            .symbolic(index)?
+            .and_then(|values| values.iter().map(crate::graph::fixed).collect()))
     }
 
     /// A change of zero of input `index`, which does not depend on the projected input.

@@ -122,4 +122,3 @@ fn log_softmax(cx: &Rule) -> Result<()> {
     cx.emit(0, dx - total.broadcast(&dx.dims()));
     Ok(())
 }
-

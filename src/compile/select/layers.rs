@@ -6,8 +6,23 @@ use crate::graph::{Graph, NodeId, ValueId};
 
 /// Element-wise operators that bend: what enters one is a layer.
 const ACTIVATIONS: &[&str] = &[
-    "Relu", "LeakyRelu", "PRelu", "ThresholdedRelu", "Clip", "Sigmoid", "Tanh", "Softplus",
-    "Softsign", "Elu", "Selu", "Celu", "HardSigmoid", "HardSwish", "Gelu", "Mish", "Swish",
+    "Relu",
+    "LeakyRelu",
+    "PRelu",
+    "ThresholdedRelu",
+    "Clip",
+    "Sigmoid",
+    "Tanh",
+    "Softplus",
+    "Softsign",
+    "Elu",
+    "Selu",
+    "Celu",
+    "HardSigmoid",
+    "HardSwish",
+    "Gelu",
+    "Mish",
+    "Swish",
 ];
 /// Poolings: what leaves one is a layer.
 const POOLINGS: &[&str] =
@@ -38,7 +53,10 @@ pub fn layers(graph: &Graph, path: &Path) -> Vec<LayerInfo> {
         for &value in node.outputs.iter().flatten().filter(|&&v| path.changes(v)) {
             let activation = activation(graph, value);
             let pooled = node.is_standard() && POOLINGS.contains(&node.op.as_str());
-            if activation.is_some() || (pooled && node.output(0) == Some(value)) || logits == Some(value) {
+            if activation.is_some()
+                || (pooled && node.output(0) == Some(value))
+                || logits == Some(value)
+            {
                 found.push(LayerInfo { value, operator: node.operator(), activation });
             }
         }
@@ -114,7 +132,8 @@ pub fn find(graph: &Graph, path: &Path, what: &str) -> Result<ValueId> {
     if let Some(output) = named.and_then(|(_, node)| node.output(0)) {
         return Ok(output);
     }
-    Err(Error::request(format!("no value or node is called '{what}'")).help(nearest(graph, path, what)))
+    Err(Error::request(format!("no value or node is called '{what}'"))
+        .help(nearest(graph, path, what)))
 }
 
 fn nearest(graph: &Graph, path: &Path, what: &str) -> String {

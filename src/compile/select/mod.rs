@@ -52,9 +52,11 @@ pub fn input(graph: &Graph, name: Option<&str>) -> Result<ValueId> {
         };
         if !is_float(id) {
             let kind = graph.value(id).dtype.map_or("no tensor", |t| t.name());
-            return Err(Error::request(format!("the input is {kind}, and only floats have slopes"))
-                .value(name)
-                .help("project onto a float input, or onto a model cut behind the integer one"));
+            return Err(Error::request(format!(
+                "the input is {kind}, and only floats have slopes"
+            ))
+            .value(name)
+            .help("project onto a float input, or onto a model cut behind the integer one"));
         }
         return Ok(id);
     }
@@ -65,11 +67,10 @@ pub fn input(graph: &Graph, name: Option<&str>) -> Result<ValueId> {
             "the model has no float input; its inputs are: {}",
             list(&graph.inputs)
         ))),
-        several => Err(Error::request(format!(
-            "the model has several float inputs: {}",
-            list(several)
-        ))
-        .help("choose one with --input NAME")),
+        several => {
+            Err(Error::request(format!("the model has several float inputs: {}", list(several)))
+                .help("choose one with --input NAME"))
+        }
     }
 }
 
@@ -104,7 +105,12 @@ impl std::str::FromStr for Batch {
 ///
 /// # Errors
 /// When the input has no such axis.
-pub fn batch_axis(graph: &Graph, input: ValueId, layers: &[ValueId], batch: Batch) -> Result<Option<usize>> {
+pub fn batch_axis(
+    graph: &Graph,
+    input: ValueId,
+    layers: &[ValueId],
+    batch: Batch,
+) -> Result<Option<usize>> {
     let dims = |id: ValueId| graph.value(id).dims().unwrap_or_default();
     let x = dims(input);
     match batch {

@@ -111,9 +111,9 @@ impl Choice {
             Self::All => Ok(Neurons::All),
             Self::Runtime => Ok(Neurons::Runtime),
             Self::Top(k) => match count {
-                Some(count) if *k as i64 > count => Err(Error::request(format!(
-                    "top:{k} of a layer of {count} neurons"
-                ))),
+                Some(count) if *k as i64 > count => {
+                    Err(Error::request(format!("top:{k} of a layer of {count} neurons")))
+                }
                 _ => Ok(Neurons::Top(*k)),
             },
             Self::Items(items) => {
@@ -137,7 +137,10 @@ fn push_flat(list: &mut Vec<i64>, a: i64, b: i64, count: Option<i64>) -> Result<
         )));
     }
     if b - a >= 1 << 24 {
-        return Err(Error::request(format!("the {} neurons {a}..{b} are too many to list", b - a + 1)));
+        return Err(Error::request(format!(
+            "the {} neurons {a}..{b} are too many to list",
+            b - a + 1
+        )));
     }
     list.extend(a..=b);
     Ok(())
@@ -203,7 +206,9 @@ mod tests {
 
     #[test]
     fn what_is_no_neuron_is_refused() {
-        for text in ["", "x", "-1", "24", "3..2", "top:0", "top:25", "[1,2]", "[2,0,0]", "[1,2,3", "1,,2"] {
+        for text in
+            ["", "x", "-1", "24", "3..2", "top:0", "top:25", "[1,2]", "[2,0,0]", "[1,2,3", "1,,2"]
+        {
             assert!(resolve(text).is_err(), "{text}");
         }
     }

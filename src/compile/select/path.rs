@@ -38,10 +38,9 @@ impl Path {
             .map(|&id| format!("{} at '{}'", graph.node(id).operator(), graph.label(id)))
             .collect();
         let help = match graph.node(first).inputs.iter().flatten().find(|&&v| self.changes(v)) {
-            Some(&before) => format!(
-                "choose a layer before them, such as '{}'",
-                graph.value(before).name
-            ),
+            Some(&before) => {
+                format!("choose a layer before them, such as '{}'", graph.value(before).name)
+            }
             None => "choose a layer before them".to_owned(),
         };
         let are = if list.len() == 1 { "1 operator" } else { &format!("{} operators", list.len()) };

@@ -29,9 +29,10 @@ fn times_one(graph: &Graph, node: &Node) -> Option<ValueId> {
     let (a, b) = (node.input(0)?, node.input(1)?);
     let is_one = |v: ValueId| {
         let tensor = graph.value(v).tensor.as_ref();
-        tensor.filter(|t| t.len() <= 64).and_then(|t| t.to_floats().ok()).is_some_and(|v| {
-            !v.is_empty() && v.iter().all(|&x| x == 1.0)
-        })
+        tensor
+            .filter(|t| t.len() <= 64)
+            .and_then(|t| t.to_floats().ok())
+            .is_some_and(|v| !v.is_empty() && v.iter().all(|&x| x == 1.0))
     };
     let whole = |v: ValueId| same_dims(graph, v, node.output(0)?).then_some(v);
     match (is_one(a), is_one(b)) {
@@ -64,9 +65,10 @@ fn transposed_back(graph: &Graph, node: &Node) -> Option<ValueId> {
         _ => None,
     };
     let (outer, inner) = (perm(node)?, perm(source).filter(|_| source.is("Transpose"))?);
-    let undone = outer.iter().enumerate().all(|(i, &q)| {
-        usize::try_from(q).ok().and_then(|q| inner.get(q)) == Some(&(i as i64))
-    });
+    let undone = outer
+        .iter()
+        .enumerate()
+        .all(|(i, &q)| usize::try_from(q).ok().and_then(|q| inner.get(q)) == Some(&(i as i64)));
     undone.then(|| source.input(0)).flatten()
 }
 
