@@ -48,7 +48,9 @@ fn value(proto: &mut AttributeProto, folder: &mut Folder, free: &mut Vec<String>
         Kind::Floats => Attr::Floats(std::mem::take(&mut proto.floats)),
         Kind::Ints => Attr::Ints(std::mem::take(&mut proto.ints)),
         Kind::Strings => Attr::Strings(std::mem::take(&mut proto.strings)),
-        Kind::Graph => Attr::Graph(Box::new(graph(*proto.g.take().unwrap_or_default())?)),
+        Kind::Graph if proto.g.is_some() => {
+            Attr::Graph(Box::new(graph(*proto.g.take().unwrap_or_default())?))
+        }
         Kind::Graphs => {
             let graphs = std::mem::take(&mut proto.graphs).into_iter();
             Attr::Graphs(graphs.map(graph).collect::<Result<_>>()?)
