@@ -46,3 +46,59 @@ fn weights_are_windows_of_the_file() {
         }
     }
 }
+
+#[test]
+fn typed_fields_become_little_endian_bytes() {
+    use proto::TensorProto as T;
+    let cases: [(i32, i64, T, &[u8]); 12] = [
+        (1, 1, T { float_data: vec![1.0], ..T::default() }, &[0, 0, 128, 63]),
+        (2, 2, T { int32_data: vec![1, 255], ..T::default() }, &[1, 255]),
+        (3, 2, T { int32_data: vec![1, -1], ..T::default() }, &[1, 255]),
+        (5, 1, T { int32_data: vec![-2], ..T::default() }, &[254, 255]),
+        (6, 1, T { int32_data: vec![-2], ..T::default() }, &[254, 255, 255, 255]),
+        (7, 1, T { int64_data: vec![3], ..T::default() }, &[3, 0, 0, 0, 0, 0, 0, 0]),
+        (9, 2, T { int32_data: vec![1, 0], ..T::default() }, &[1, 0]),
+        (10, 1, T { int32_data: vec![0x3c00], ..T::default() }, &[0, 0x3c]),
+        (11, 1, T { double_data: vec![1.0], ..T::default() }, &[0, 0, 0, 0, 0, 0, 240, 63]),
+        (12, 1, T { uint64_data: vec![7], ..T::default() }, &[7, 0, 0, 0]),
+        (14, 1, T { float_data: vec![1.0, 0.0], ..T::default() }, &[0, 0, 128, 63, 0, 0, 0, 0]),
+        // Three elements of four bits: two bytes, an entry each.
+        (22, 3, T { int32_data: vec![0x21, 0x03], ..T::default() }, &[0x21, 0x03]),
+    ];
+    for (code, count, proto, bytes) in cases {
+        let proto = T { data_type: Some(code), dims: vec![count], ..proto };
+        let short = T { dims: vec![count + 2], ..proto.clone() };
+        let folder = &mut external::Folder::new(None);
+        assert_eq!(tensor::load(proto, folder).unwrap().bytes()[..], *bytes, "type {code}");
+        assert!(tensor::load(short, folder).is_err(), "type {code} short");
+    }
+}
+
+#[test]
+fn dimensions_keep_their_meaning_and_spelling() {
+    use proto::tensor_shape_proto::Dimension;
+    use proto::tensor_shape_proto::dimension::Value as V;
+    use proto::{TensorShapeProto, TypeProto, ValueInfoProto, type_proto};
+    let cases = [
+        (Some(V::DimValue(3)), "3"),
+        (Some(V::DimParam("N".into())), "N"),
+        (Some(V::DimValue(-1)), "v?0"),
+        (Some(V::DimValue(1 << 40)), "v?0"),
+        (Some(V::DimParam(String::new())), "v?0"),
+        (None, "v?0"),
+    ];
+    for (value, text) in cases {
+        let dim = vec![Dimension { value, denotation: None }];
+        let shape = Some(TensorShapeProto { dim });
+        let tensor = type_proto::Tensor { elem_type: Some(1), shape };
+        let value = Some(type_proto::Value::TensorType(tensor));
+        let proto = ValueInfoProto {
+            name: Some("v".into()),
+            r#type: Some(TypeProto { value, denotation: None }),
+            ..Default::default()
+        };
+        let value = declare::read(proto.clone()).unwrap();
+        assert_eq!(value.dims().unwrap()[0].to_string(), text);
+        assert_eq!(declare::write(&value).unwrap(), proto);
+    }
+}

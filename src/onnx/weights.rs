@@ -75,13 +75,13 @@ impl<'a> Placer<'a> {
             },
         };
         if let Some(source) = &model.source {
-            let source = folder(source).canonicalize().ok().zip(source.file_name());
-            if let Some((home, file)) = source {
-                if let Ok(way) = home.strip_prefix(&target) {
-                    placer.original = (home.join(file) != output)
-                        .then(|| (&model.bytes, location(&way.join(file))));
-                    placer.home = Some((home.clone(), way.to_owned()));
-                }
+            let home = folder(source).canonicalize().ok().zip(source.file_name());
+            if let Some((home, file)) = home
+                && let Ok(way) = home.strip_prefix(&target)
+            {
+                placer.original =
+                    (home.join(file) != output).then(|| (&model.bytes, location(&way.join(file))));
+                placer.home = Some((home.clone(), way.to_owned()));
             }
         }
         if weights == Weights::Reference && placer.original.is_none() {
