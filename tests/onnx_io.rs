@@ -50,7 +50,8 @@ fn read(path: &Path) -> ModelProto {
 }
 
 fn raw(tensor: &mut TensorProto) {
-    if tensor.raw_data.is_empty() {
+    // Elements that are outside stay there.
+    if tensor.raw_data.is_empty() && tensor.external_data.is_empty() {
         tensor.raw_data = match tensor.data_type {
             1 => tensor.float_data.iter().flat_map(|v| v.to_le_bytes()).collect(),
             7 => tensor.int64_data.iter().flat_map(|v| v.to_le_bytes()).collect(),
