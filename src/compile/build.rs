@@ -442,11 +442,19 @@ impl<'e> Expr<'e> {
 
     /// The value repeated along axes of size 1 to the dimensions `dims`.
     pub fn expand(self, dims: &[Dim]) -> Self {
-        if self.dims() == dims {
+        let old = self.dims();
+        if old == dims {
             return self;
         }
-        let shape = self.e.shape(dims);
-        self.e.op("Expand", &[self, shape], &[]).assume(dims)
+        // Expand broadcasts both ways, so an axis that stays can be asked for with size 1.
+        let new = dims.len().saturating_sub(old.len());
+        let stays = |i: usize| i.checked_sub(new).is_some_and(|i| old[i] == dims[i + new]);
+        let asked: Vec<Dim> = dims
+            .iter()
+            .enumerate()
+            .map(|(i, d)| if stays(i) { Dim::Value(1) } else { d.clone() })
+            .collect();
+        self.e.op("Expand", &[self, self.e.shape(&asked)], &[]).assume(dims)
     }
 
     /// The axes in another order.

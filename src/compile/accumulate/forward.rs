@@ -31,11 +31,7 @@ pub(super) fn accumulate<'e>(task: &Task<'e, '_>) -> Vec<Accumulated<'e>> {
             };
             let bias = task.bias.then(|| match &constants.per_layer[layer] {
                 Some(rows) => flat(rows.value).reduce("ReduceSum", &[2], false),
-                None => Expr::zeros(
-                    task.e,
-                    task.network.program.var(var).dtype,
-                    &[chosen.samples.clone(), chosen.count.clone()],
-                ),
+                None => task.no_bias(layer),
             });
             Accumulated { weights, bias, terms }
         })

@@ -57,6 +57,13 @@ impl<'e> Task<'e, '_> {
         self.samples.and_then(|places| places[var.0].as_ref())
     }
 
+    /// The bias of a layer that no operator adds anything to: zeros `[N, K]`.
+    fn no_bias(&self, layer: usize) -> Expr<'e> {
+        let chosen = &self.chosen[layer];
+        let dtype = self.network.program.var(self.network.layers[layer]).dtype;
+        Expr::zeros(self.e, dtype, &[chosen.samples.clone(), chosen.count.clone()])
+    }
+
     /// The input as `[N, 1, x…]`, an axis of size 1 in place of the samples.
     pub fn input(&self, value: crate::graph::ValueId) -> Expr<'e> {
         let x = self.e.expr(value).widen();

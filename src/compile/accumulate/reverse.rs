@@ -3,7 +3,7 @@
 use super::rows::Rows;
 use super::{Accumulated, Task};
 use crate::compile::build::Expr;
-use crate::compile::linear::{Samples, add_all};
+use crate::compile::linear::Samples;
 use crate::compile::linearise::Term;
 use crate::graph::{Dim, NodeId, fixed};
 
@@ -13,6 +13,7 @@ pub(super) fn accumulate<'e>(task: &Task<'e, '_>) -> Vec<Accumulated<'e>> {
     let cotangents = sweep(task);
     let biases: Vec<_> =
         terms.iter().filter_map(|term| term_rows(task, term, &cotangents)).collect();
+    let total = Rows::sum(biases.iter().map(|(_, rows)| rows.clone()).collect());
     let input = cotangents[network.input.0].as_ref();
     (0..task.layers.len())
         .map(|layer| {
@@ -20,12 +21,15 @@ pub(super) fn accumulate<'e>(task: &Task<'e, '_>) -> Vec<Accumulated<'e>> {
             let rows = input.and_then(|rows| rows.group(layer)).filter(|_| task.weights);
             let place = task.samples_of(network.input);
             let weights = rows.map(|rows| task.samples_first(rows, place));
-            let terms: Vec<_> = biases
+            let of_layer = |rows: &Rows<'e>| Some(rows.group(layer)?.transpose(&[1, 0]));
+            let bias = task
+                .bias
+                .then(|| total.as_ref().and_then(of_layer).unwrap_or_else(|| task.no_bias(layer)));
+            let terms = biases
                 .iter()
-                .filter_map(|(node, rows)| Some((*node, rows.group(layer)?.transpose(&[1, 0]))))
+                .filter(|_| task.bias_terms)
+                .filter_map(|(node, rows)| Some((*node, of_layer(rows)?)))
                 .collect();
-            let values: Vec<_> = terms.iter().map(|(_, term)| *term).collect();
-            let bias = task.bias.then(|| total(task, layer, &values));
             Accumulated { weights, bias, terms }
         })
         .collect()
@@ -76,44 +80,48 @@ fn contract<'e>(
     term: &Term<'e>,
     samples: Option<&Samples>,
 ) -> Expr<'e> {
-    let var = task.network.program.var(term.output);
-    let rank = var.dims.len();
-    let constant = term.value.dims();
+    let dims = &task.network.program.var(term.output).dims;
+    let own = aligned(&term.value.dims(), dims.len());
+    let along = |axis: usize| samples.is_some_and(|s| s.axis == axis);
     // Where the constant is the same along an axis, the sum comes first.
-    let same = |&axis: &usize| {
-        let own = (axis + constant.len()).checked_sub(rank).map(|i| &constant[i]);
-        own.is_none_or(|d| fixed(d) == Some(1)) && samples.is_none_or(|s| s.axis != axis)
+    let (same, varied): (Vec<usize>, Vec<usize>) = (0..dims.len())
+        .filter(|&axis| !along(axis))
+        .partition(|&axis| fixed(&own[axis]) == Some(1));
+    let sums = reduced(cotangent, &same);
+    let kept: Vec<usize> = (0..dims.len()).filter(|axis| !same.contains(axis)).collect();
+    let constant = term.value.reshape(&kept.iter().map(|&a| own[a].clone()).collect::<Vec<_>>());
+    let per_sample = samples.is_some_and(|s| fixed(&own[s.axis]) != Some(1));
+    let vector = varied.len() == 1 && !per_sample && kept.last() == varied.last();
+    let rows = if vector {
+        sums.binary("MatMul", constant.reshape(&[own[varied[0]].clone()]))
+    } else {
+        let places: Vec<usize> =
+            varied.iter().filter_map(|a| kept.iter().position(|k| k == a)).collect();
+        reduced(sums * constant, &places)
     };
-    let (first, second): (Vec<usize>, Vec<usize>) =
-        (0..rank).filter(|&axis| samples.is_none_or(|s| s.axis != axis)).partition(|a| same(a));
-    let sum = |x: Expr<'e>, axes: &[usize]| {
-        let axes: Vec<_> = axes.iter().map(|a| a + 1).collect();
-        if axes.is_empty() { x } else { x.reduce("ReduceSum", &axes, true) }
-    };
-    let product = sum(sum(cotangent, &first) * term.value, &second);
-    let seeds = cotangent.dims()[0].clone();
-    match samples {
-        None => product.reshape(&[seeds, Dim::Value(1)]),
-        Some(samples) => {
-            let along = var.dims[samples.axis].clone();
-            if fixed(&samples.inner) == Some(1) {
-                return product.reshape(&[seeds, along]);
-            }
-            let count = (along / samples.inner.clone()).simplify();
-            let split = product.reshape(&[seeds.clone(), count.clone(), samples.inner.clone()]);
-            split.reduce("ReduceSum", &[2], false).reshape(&[seeds, count])
-        }
-    }
+    by_sample(rows, samples, dims)
 }
 
-/// The sum of the terms, `[N, K]`.
-fn total<'e>(task: &Task<'e, '_>, layer: usize, terms: &[Expr<'e>]) -> Expr<'e> {
-    let chosen = &task.chosen[layer];
-    match terms {
-        [] => {
-            let dtype = task.network.program.var(task.network.layers[layer]).dtype;
-            Expr::zeros(task.e, dtype, &[chosen.samples.clone(), chosen.count.clone()])
-        }
-        _ => add_all(terms),
+/// `[K, N·inner]`, or `[K]` where all is one sample, as `[K, N]`.
+fn by_sample<'e>(rows: Expr<'e>, samples: Option<&Samples>, dims: &[Dim]) -> Expr<'e> {
+    let seeds = rows.dims()[0].clone();
+    let Some(samples) = samples else { return rows.reshape(&[seeds, Dim::Value(1)]) };
+    if fixed(&samples.inner) == Some(1) {
+        return rows;
     }
+    let count = (dims[samples.axis].clone() / samples.inner.clone()).simplify();
+    let split = rows.reshape(&[seeds.clone(), count.clone(), samples.inner.clone()]);
+    reduced(split, &[1]).assume(&[seeds, count])
+}
+
+/// The sum over axes behind the seeds, which vanish.
+fn reduced<'e>(x: Expr<'e>, axes: &[usize]) -> Expr<'e> {
+    let axes: Vec<_> = axes.iter().map(|a| a + 1).collect();
+    if axes.is_empty() { x } else { x.reduce("ReduceSum", &axes, false) }
+}
+
+/// Dimensions of a value that broadcasts to rank `rank`, with leading ones.
+fn aligned(dims: &[Dim], rank: usize) -> Vec<Dim> {
+    let missing = rank.saturating_sub(dims.len());
+    std::iter::repeat_n(Dim::Value(1), missing).chain(dims.iter().cloned()).collect()
 }

@@ -48,16 +48,11 @@ impl Linear for Concat {
     }
 
     fn transposed<'e>(&self, at: &Lower<'e, '_>, dy: Expr<'e>) -> Vec<Expr<'e>> {
-        let mut start = Dim::Value(0);
-        at.inputs
-            .iter()
-            .enumerate()
-            .map(|(i, input)| {
-                let end = (start.clone() + input.dims[self.axis].clone()).simplify();
-                let begin = std::mem::replace(&mut start, end.clone());
-                dy.slice(self.axis + 1, &begin, &end).assume(&at.in_dims(i))
-            })
-            .collect()
+        let sizes: Vec<Dim> = at.inputs.iter().map(|i| i.dims[self.axis].clone()).collect();
+        let lengths = at.e.shape(&sizes).id;
+        let axis = [("axis", (self.axis as i64 + 1).into())];
+        let parts = at.e.node("Split", &[Some(dy.id), Some(lengths)], &axis, sizes.len());
+        parts.into_iter().enumerate().map(|(i, part)| part.assume(&at.in_dims(i))).collect()
     }
 
     fn samples(&self, inputs: &[(&Var, &Samples)], _: &Var) -> Option<Samples> {

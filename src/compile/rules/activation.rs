@@ -56,9 +56,10 @@ fn float(cx: &Rule, name: &str, default: f64) -> Result<f64> {
     Ok(cx.node.float(name)?.map_or(default, f64::from))
 }
 
+/// Relu: its output is positive or 0, so the mask is the output's sign.
 fn relu(cx: &Rule) -> Result<()> {
     cx.homogeneous();
-    slope(cx, above(cx.x(0)?, 0.0))
+    slope(cx, cx.y(0)?.unary("Sign"))
 }
 
 fn leaky_relu(cx: &Rule) -> Result<()> {

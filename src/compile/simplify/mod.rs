@@ -16,8 +16,9 @@ pub fn simplify(graph: &mut Graph, kept: &HashSet<NodeId>) {
         let emitted: Vec<NodeId> =
             graph.nodes().map(|(id, _)| id).filter(|id| !kept.contains(id)).collect();
         for id in emitted {
-            if let Some(replacement) = rewrites::rewrite(graph, id) {
-                changed |= replace(graph, id, replacement);
+            match rewrites::rewrite(graph, id) {
+                Some(value) => changed |= replace(graph, id, value),
+                None => changed |= rewrites::merge_reshapes(graph, id),
             }
         }
         changed |= merge_equal(graph, kept);

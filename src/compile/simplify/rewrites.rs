@@ -1,6 +1,7 @@
 //! The rewrites: each names a value that a node's output always equals.
 
-use crate::graph::{Attr, Graph, Node, NodeId, ValueId};
+use crate::compile::infer::of_tensor;
+use crate::graph::{Attr, Graph, Node, NodeId, Tensor, Value, ValueId, fixed};
 
 /// The value that output 0 of the node can be replaced by.
 pub fn rewrite(graph: &Graph, id: NodeId) -> Option<ValueId> {
@@ -45,9 +46,47 @@ fn times_one(graph: &Graph, node: &Node) -> Option<ValueId> {
 /// Reshape(x) to x's own shape = x; Reshape(Reshape(x)) to x's shape = x.
 fn same_shape(graph: &Graph, node: &Node) -> Option<ValueId> {
     let (x, output) = (node.input(0)?, node.output(0)?);
-    let source = graph.producer(x).map(|id| graph.node(id)).filter(|n| n.is("Reshape"));
-    let before = source.and_then(|n| n.input(0));
-    [before, Some(x)].into_iter().flatten().find(|&v| same_dims(graph, v, output))
+    [reshaped(graph, x), Some(x)].into_iter().flatten().find(|&v| same_dims(graph, v, output))
+}
+
+/// What a value is a reshape of.
+fn reshaped(graph: &Graph, value: ValueId) -> Option<ValueId> {
+    let source = graph.node(graph.producer(value)?);
+    source.input(0).filter(|_| source.is("Reshape"))
+}
+
+/// Reshape(Reshape(x, s), t) = Reshape(x, t), where t says every size itself.
+pub fn merge_reshapes(graph: &mut Graph, id: NodeId) -> bool {
+    let node = graph.node(id);
+    if !node.is("Reshape") {
+        return false;
+    }
+    let source = node.input(0).and_then(|x| reshaped(graph, x));
+    let (Some(source), Some(shape)) = (source, node.input(1)) else { return false };
+    let asked = graph.value(shape).tensor.as_ref().and_then(|t| t.to_ints().ok());
+    if asked.is_some_and(|sizes| sizes.contains(&0)) {
+        // Zero copies a size from the input, which becomes another.
+        let Some(sizes) = node.output(0).and_then(|y| spelled(graph, y)) else { return false };
+        let tensor = Tensor::ints(&sizes);
+        let value = Value {
+            dtype: Some(tensor.dtype),
+            facts: of_tensor(&tensor),
+            tensor: Some(tensor),
+            ..Value::new(graph.free_name(&format!("{}:shape", node.name)))
+        };
+        let Ok(shape) = graph.add_value(value) else { return false };
+        graph.set_input(id, 1, Some(shape));
+    }
+    graph.set_input(id, 0, Some(source));
+    true
+}
+
+/// The sizes of a value with -1 for the only unknown one; none where a size is 0.
+fn spelled(graph: &Graph, value: ValueId) -> Option<Vec<i64>> {
+    let dims = graph.value(value).dims()?;
+    let sizes: Vec<i64> = dims.iter().map(|d| fixed(d).unwrap_or(-1)).collect();
+    let unknown = sizes.iter().filter(|&&n| n == -1).count();
+    (unknown <= 1 && !sizes.contains(&0)).then_some(sizes)
 }
 
 fn same_dims(graph: &Graph, a: ValueId, b: ValueId) -> bool {
