@@ -132,14 +132,16 @@ fn check_labels(cx: &Cx, equation: &str) -> Result<()> {
     Ok(())
 }
 
-/// The `Reduce` operators: axes from input 1, none meaning all or, on request, nothing.
+/// The `Reduce` operators: axes from input 1 (before operator set 18 an attribute), none meaning
+/// all or, on request, nothing.
 pub fn reduce(cx: &mut Cx) -> Result<Vec<Facts>> {
     let keep_dims = cx.flag("keepdims", true)?;
     let axes = match (cx.has(1), cx.ints(1)) {
         (true, None) if cx.vector_len(1) != Some(0) => {
             return cx.apply(ReductionOp { axes: None, keep_dims }, &[0, 1]);
         }
-        (_, axes) => axes.unwrap_or_default(),
+        (true, axes) => axes.unwrap_or_default(),
+        (false, _) => cx.node.ints("axes")?.unwrap_or_default().to_vec(),
     };
     if axes.is_empty() && cx.flag("noop_with_empty_axes", false)? {
         return Ok(vec![like(cx, 0)?]);

@@ -30,14 +30,9 @@ pub fn enter(
     if graph.node(id).subgraphs().next().is_none() {
         return Ok(());
     }
+    let scanned = Scanned::of(graph.node(id))?;
     let mut attributes = std::mem::take(&mut graph.node_mut(id).attributes);
-    let mut scan_axes = Vec::new();
     let mut result = Ok(());
-    for attribute in &attributes {
-        if let ("scan_input_axes", Attr::Ints(axes)) = (attribute.name.as_str(), &attribute.value) {
-            scan_axes.clone_from(axes);
-        }
-    }
     for attribute in &mut attributes {
         let bodies = match &mut attribute.value {
             Attr::Graph(body) => std::slice::from_mut(&mut **body),
@@ -46,7 +41,7 @@ pub fn enter(
         };
         for body in bodies {
             bind_captures(graph, body);
-            let first = first_inputs(graph, graph.node(id), body, &scan_axes);
+            let first = first_inputs(graph, graph.node(id), body, &scanned);
             result = result.and_then(|()| match first {
                 Ok(first) => settle(body, &first, opset, symbols, depth),
                 Err(error) => Err(error),
@@ -77,7 +72,7 @@ struct First {
     next: Option<ValueId>,
 }
 
-fn first_inputs(graph: &Graph, node: &Node, body: &Graph, scan_axes: &[i64]) -> Result<Vec<First>> {
+fn first_inputs(graph: &Graph, node: &Node, body: &Graph, scanned: &Scanned) -> Result<Vec<First>> {
     let scalar = |dtype| (Some(dtype), Facts::from_shape(vec![]));
     let outer = |index: usize| match node.input(index) {
         Some(id) => (graph.value(id).dtype, shape_of(&graph.value(id).facts)),
@@ -86,7 +81,7 @@ fn first_inputs(graph: &Graph, node: &Node, body: &Graph, scan_axes: &[i64]) -> 
     let states = match node.op.as_str() {
         _ if !node.is_standard() => return Ok(vec![]),
         "Loop" => node.inputs.len().saturating_sub(2),
-        "Scan" => body.inputs.len().saturating_sub(scanned(node, body)),
+        "Scan" => scanned.states,
         _ => return Ok(vec![]),
     };
     let mut list = Vec::new();
@@ -98,8 +93,7 @@ fn first_inputs(graph: &Graph, node: &Node, body: &Graph, scan_axes: &[i64]) -> 
             ("Scan", i) if i < states => (outer(i), body.outputs.get(i).copied()),
             ("Scan", i) => {
                 let (dtype, facts) = outer(i);
-                let axis = scan_axes.get(i - states).copied().unwrap_or(0);
-                ((dtype, without(&facts, axis)?), None)
+                ((dtype, without(&facts, scanned.axis(i))?), None)
             }
             _ => continue,
         };
@@ -108,14 +102,26 @@ fn first_inputs(graph: &Graph, node: &Node, body: &Graph, scan_axes: &[i64]) -> 
     Ok(list)
 }
 
-/// How many inputs of a `Scan` are taken apart: what is left in the body after the states.
-fn scanned(node: &Node, body: &Graph) -> usize {
-    let count = node.int("num_scan_inputs").ok().flatten().and_then(|n| usize::try_from(n).ok());
-    // While the body is worked on, the node's attributes are elsewhere.
-    count.unwrap_or_else(|| {
-        let states = node.outputs.len().min(body.outputs.len());
-        body.inputs.len().saturating_sub(states)
-    })
+/// Which inputs of a `Scan` are taken apart, and along which axes.
+struct Scanned {
+    /// The number of inputs before them, which are states.
+    states: usize,
+    axes: Vec<i64>,
+}
+
+impl Scanned {
+    fn of(node: &Node) -> Result<Self> {
+        let count = node.int("num_scan_inputs")?.and_then(|n| usize::try_from(n).ok());
+        Ok(Self {
+            states: node.inputs.len().saturating_sub(count.unwrap_or_default()),
+            axes: node.ints("scan_input_axes")?.unwrap_or_default().to_vec(),
+        })
+    }
+
+    /// The axis that input `index` of the node is taken apart along.
+    fn axis(&self, index: usize) -> i64 {
+        self.axes.get(index - self.states).copied().unwrap_or(0)
+    }
 }
 
 fn without(facts: &Facts, axis: i64) -> Result<Facts> {
@@ -272,16 +278,16 @@ fn rounds(cx: &mut Cx) -> Result<Known> {
 
 fn scan(cx: &mut Cx) -> Result<Known> {
     let body = body(cx, "body")?;
-    let states = cx.node.inputs.len().saturating_sub(scanned(cx.node, body));
+    let scanned = Scanned::of(cx.node)?;
+    let states = scanned.states;
     let mut known = Known::default();
     for i in 0..states {
         carried(cx, body, i, i, i, &mut known);
     }
-    let axes = cx.node.ints("scan_input_axes")?.unwrap_or_default();
     let mut length = cx.fresh();
     for i in states..cx.node.inputs.len() {
         let Some(dims) = cx.dims(i)? else { continue };
-        let axis = resolve(axes.get(i - states).copied().unwrap_or(0), dims.len())?;
+        let axis = resolve(scanned.axis(i), dims.len())?;
         length = unify(&length, &dims[axis])
             .ok_or_else(|| Error::unreadable("the scanned inputs differ in length"))?;
     }

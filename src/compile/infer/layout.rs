@@ -62,6 +62,9 @@ pub fn reshape(cx: &mut Cx) -> Result<Vec<Facts>> {
         }
         return Ok(vec![Facts::from_shape(dims)]);
     };
+    if rest.is_some() && dims.iter().any(|dim| number(dim) == Some(0)) {
+        return Err(Error::unreadable("a shape with a 0 leaves nothing for -1 to tell"));
+    }
     match (dim::ratio(&data, &dims), rest) {
         (Some(Ok(size)), Some(i)) => dims[i] = size,
         (Some(Err(_)), Some(_)) => {
@@ -99,7 +102,7 @@ pub fn flatten(cx: &mut Cx) -> Result<Vec<Facts>> {
         axis => resolve(axis, dims.len())?,
     };
     let (outer, inner) = dims.split_at(axis);
-    let sides = [outer, inner].map(|side| dim::product(side));
+    let sides = [outer, inner].map(dim::product);
     Ok(vec![Facts::from_shape(sides.map(|d| d.unwrap_or_else(|| cx.fresh())).into())])
 }
 
@@ -131,7 +134,9 @@ pub fn transpose(cx: &mut Cx) -> Result<Vec<Facts>> {
 pub fn squeeze(cx: &mut Cx) -> Result<Vec<Facts>> {
     let Some(dims) = cx.dims(0)? else { return unknown() };
     let axes = match (cx.has(1), cx.ints(1)) {
-        (true, Some(axes)) => resolve_all(&axes, dims.len())?,
+        (true, Some(axes)) => {
+            axes.iter().map(|&axis| resolve(axis, dims.len())).collect::<Result<Vec<_>>>()?
+        }
         (true, None) => return unknown(),
         (false, _) if dims.iter().all(|d| number(d).is_some()) => {
             (0..dims.len()).filter(|&i| number(&dims[i]) == Some(1)).collect()
@@ -169,10 +174,12 @@ pub fn expand(cx: &mut Cx) -> Result<Vec<Facts>> {
     cx.require(1)?;
     let Some(dims) = cx.dims(0)? else { return unknown() };
     let Some(target) = cx.values(1) else {
-        return match cx.vector_len(1) {
-            Some(_) => cx.apply(ops::Expand, &[0, 1]),
-            None => unknown(),
-        };
+        let Some(rank) = cx.vector_len(1).map(|len| len.max(dims.len())) else { return unknown() };
+        // Only a known dimension above 1 stays what it is.
+        let lead = rank - dims.len();
+        let kept = |i: usize| dims.get(i.checked_sub(lead)?).filter(|d| number(d) > Some(1));
+        let out = (0..rank).map(|i| kept(i).cloned().unwrap_or_else(|| cx.fresh()));
+        return Ok(vec![Facts::from_shape(out.collect())]);
     };
     let dims = cx.broadcast(dims, target)?;
     let known = match (cx.require(0)?.values(), &dims[..]) {

@@ -135,7 +135,7 @@ pub fn affine_grid(cx: &mut Cx) -> Result<Vec<Facts>> {
     let size = cx.values(1).unwrap_or_else(|| cx.symbols.gen_shape(rank));
     let [batch, _, spatial @ ..] = &size[..] else { return unknown() };
     let tuple = num(rank as i64 - 2);
-    Ok(vec![Facts::from_shape([&[batch.clone()], spatial, &[tuple]].concat())])
+    Ok(vec![Facts::from_shape([std::slice::from_ref(batch), spatial, &[tuple]].concat())])
 }
 
 /// `Det` of stacked matrices.

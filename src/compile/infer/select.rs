@@ -42,6 +42,10 @@ pub fn slice(cx: &mut Cx) -> Result<Vec<Facts>> {
         if step == Some(0) {
             return Err(Error::unreadable("a step is 0"));
         }
+        // Backwards to the greatest number: empty by the standard, the whole by ONNX Runtime.
+        let disputed = step.is_some_and(|n| n < 0)
+            && number(end).is_some_and(|n| n == i64::MAX || n == i64::from(i32::MAX));
+        let step = step.filter(|_| !disputed);
         let indices =
             step.and_then(|step| indices(number(&dims[axis])?, number(start)?, number(end)?, step));
         values = values.zip(indices).map(|(values, indices)| {

@@ -63,32 +63,31 @@ impl Windows {
         cx.tidy((self.kernel[i].clone() - num(1)) * num(self.dilations[i]) + num(1))
     }
 
-    /// The number of windows along spatial axis `i` of size `size`.
-    fn count(&self, cx: &mut Cx, i: usize, size: &Dim, ceil: bool) -> Result<Dim> {
+    /// The free room of axis `i` of size `size`: how far a window can move along it.
+    fn slack(&self, cx: &mut Cx, i: usize, size: &Dim) -> Dim {
+        let pads = self.pads[i] + self.pads[self.kernel.len() + i];
+        let extent = self.extent(cx, i);
+        cx.tidy(size.clone() + num(pads) - extent)
+    }
+
+    /// The number of windows along spatial axis `i` of size `size`. Where none fits, the rounding
+    /// of the quotient towards zero decides, as it does in the runtimes.
+    fn count(&self, cx: &mut Cx, i: usize, size: &Dim, ceil: bool) -> Dim {
         let stride = self.strides[i];
         if self.auto_pad == AutoPad::Same {
-            return Ok(cx.tidy(size.div_ceil(&num(stride))));
+            return cx.tidy(size.div_ceil(&num(stride)));
         }
-        let (head, tail) = (self.pads[i], self.pads[self.kernel.len() + i]);
-        let extent = self.extent(cx, i);
-        let slack = cx.tidy(size.clone() + num(head + tail) - extent.clone());
-        if let Some(slack) = number(&slack)
-            && slack < 0
-            && (!ceil || slack <= -stride)
-        {
-            return Err(Error::unreadable(format!(
-                "a window of {extent} does not fit into {size} with pads {head} and {tail}"
-            )));
-        }
+        let slack = self.slack(cx, i, size);
         if !ceil {
-            return Ok(cx.tidy(slack / num(stride) + num(1)));
+            return cx.tidy(slack / num(stride) + num(1));
         }
         let count = slack.div_ceil(&num(stride)) + num(1);
         // A window may not start in the padding behind the input.
+        let (head, tail) = (self.pads[i], self.pads[self.kernel.len() + i]);
         let start_inside = (size.clone() + num(head - 1)) / num(stride) + num(1);
-        match number(&extent) {
-            Some(extent) if extent >= stride + tail => Ok(cx.tidy(count)),
-            _ => Ok(cx.tidy(count.min(&start_inside))),
+        match number(&self.extent(cx, i)) {
+            Some(extent) if extent >= stride + tail => cx.tidy(count),
+            _ => cx.tidy(count.min(&start_inside)),
         }
     }
 }
@@ -167,7 +166,14 @@ pub fn conv(cx: &mut Cx, index: usize) -> Result<Vec<Facts>> {
     };
     let mut dims = vec![data[0].clone(), channels];
     for (i, size) in data[2..].iter().enumerate() {
-        dims.push(windows.count(cx, i, size, false)?);
+        let slack = windows.slack(cx, i, size);
+        if windows.auto_pad != AutoPad::Same && number(&slack).is_some_and(|n| n < 0) {
+            let extent = windows.extent(cx, i);
+            return Err(Error::unreadable(format!(
+                "a window of {extent} does not fit into {size} and its pads"
+            )));
+        }
+        dims.push(windows.count(cx, i, size, false));
     }
     Ok(vec![Facts::from_shape(dims)])
 }
@@ -183,7 +189,7 @@ pub fn pool(cx: &mut Cx) -> Result<Vec<Facts>> {
     let ceil = cx.flag("ceil_mode", false)?;
     let mut dims = data[..2].to_vec();
     for (i, size) in data[2..].iter().enumerate() {
-        dims.push(windows.count(cx, i, size, ceil)?);
+        dims.push(windows.count(cx, i, size, ceil));
     }
     let shape = Facts::from_shape(dims);
     Ok(vec![shape.clone(), shape])
@@ -217,8 +223,11 @@ pub fn conv_transpose(cx: &mut Cx) -> Result<Vec<Facts>> {
         let extent = windows.extent(cx, i);
         let dim = match (entry(shape, i, rank)?, entry(extra, i, rank)?) {
             (Some(given), _) => num(given),
-            (None, _) if windows.auto_pad == AutoPad::Same => {
-                size.clone() * num(windows.strides[i])
+            // A short kernel leaves gaps that are not padded.
+            (None, extra) if windows.auto_pad == AutoPad::Same => {
+                let stride = num(windows.strides[i]);
+                let reach = (extent + num(extra.unwrap_or(0))).min(&stride);
+                (size.clone() - num(1)) * stride + reach
             }
             (None, extra) => {
                 let pads = windows.pads[i] + windows.pads[rank + i];
