@@ -1,0 +1,49 @@
+//! Documents that are made from the code are as the code makes them.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use slpc::compile::rules::{Entry, Inputs, Shape, table};
+
+#[test]
+fn the_table_of_operators_is_fresh() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operators.md");
+    let made = operators();
+    if std::env::var_os("SLPC_UPDATE").is_some() {
+        std::fs::write(&path, &made).unwrap();
+    }
+    let found = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(found == made, "docs/operators.md is stale: run SLPC_UPDATE=1 cargo test --test docs");
+}
+
+fn operators() -> String {
+    let mut entries: Vec<&Entry> = table().collect();
+    entries.sort_by_key(|entry| entry.op);
+    let mut text = String::from(
+        "# Operators\n\n\
+         Made from the table of rules by `SLPC_UPDATE=1 cargo test --test docs`. Operators are those of\n\
+         the ONNX standard, as operator set 18 spells them. *Exact* means that the switched network\n\
+         computes the operator itself (theorem 1); *tangent* that it computes the tangent (corollary 1.1).\n\
+         *Inputs* are those that may depend on the projected input. An operator that is not listed is\n\
+         refused by name when it lies between the input and a layer, and passes through untouched elsewhere.\n\n\
+         | operator | inputs | | where there is no derivative |\n|---|---|---|---|\n",
+    );
+    for entry in entries {
+        let inputs = match entry.inputs {
+            Inputs::All => "all".to_owned(),
+            Inputs::First => "0".to_owned(),
+            Inputs::Only(list) => {
+                list.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+            }
+        };
+        let shape = match entry.shape {
+            _ if entry.rule.is_none() => "zero",
+            Shape::Piecewise => "exact",
+            Shape::Product => "exact if one factor changes, else tangent",
+            Shape::Quotient => "exact if the divisor is fixed, else tangent",
+            Shape::Smooth => "tangent",
+        };
+        writeln!(text, "| {} | {inputs} | {shape} | {} |", entry.op, entry.kink).unwrap();
+    }
+    text
+}
