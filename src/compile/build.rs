@@ -42,6 +42,7 @@ pub struct Expr<'e> {
 impl Emit {
     /// A builder that adds to `graph`, whose values are typed, in operator set `opset`.
     pub fn new(graph: Graph, opset: i64) -> Self {
+        let symbols = infer::symbols(&graph);
         let mut extents = HashMap::new();
         let inputs = graph.inputs.iter().map(|&id| (id, graph.value(id)));
         for (id, value) in inputs.chain(graph.values()) {
@@ -55,7 +56,7 @@ impl Emit {
             emitted: HashMap::new(),
             extents,
             counters: HashMap::new(),
-            symbols: SymbolGen::with_prefix("slp".into()),
+            symbols,
             error: None,
         }))
     }

@@ -122,8 +122,21 @@ pub fn batch_axis(
         ))
         .value(&graph.value(input).name)),
         Batch::Auto => {
-            let shared = |layer: &ValueId| dims(*layer).first() == x.first();
-            Ok((!x.is_empty() && layers.iter().all(shared)).then_some(0))
+            let shares = |layer: &&ValueId| dims(**layer).first() == x.first();
+            let Some(other) = layers.iter().find(|layer| !shares(layer)) else {
+                return Ok((!x.is_empty()).then_some(0));
+            };
+            if x.first().is_none_or(|d| fixed(d).is_some()) {
+                return Ok(None);
+            }
+            let shape = |id| display_dims(&dims(id));
+            Err(Error::request(format!(
+                "can't tell whether axis 0 holds samples: the input is {}, the layer {}",
+                shape(input),
+                shape(*other)
+            ))
+            .value(&graph.value(*other).name)
+            .help("say so with --batch 0, or --batch none to take the whole input as one sample"))
         }
     }
 }
