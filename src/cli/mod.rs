@@ -2,5 +2,37 @@
 
 pub mod data;
 mod preprocess;
+mod size;
+mod summary;
+mod terminal;
+mod transform;
+
+use clap::{Parser, Subcommand};
 
 pub use preprocess::{Channels, Layout, Preprocess};
+pub use terminal::complain;
+
+use crate::error::Result;
+
+/// Makes ONNX models compute their own switched linear projections.
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Transform(transform::Transform),
+}
+
+/// Does what the command line says.
+///
+/// # Errors
+/// As the commands say; the error's exit code is the program's.
+pub fn run(cli: &Cli) -> Result<()> {
+    match &cli.command {
+        Command::Transform(command) => command.run(),
+    }
+}
