@@ -115,3 +115,15 @@ fn with_bias<'r, 'e>(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::compile::rules::testing::case;
+
+    #[test]
+    fn snapshots() {
+        let conv =
+            case("Conv").input("x", &[1, 2, 5, 5]).param("w", &[3, 2, 3, 3]).param("b", &[3]);
+        conv.ints("pads", &[1, 0, 2, 1]).ints("strides", &[2, 1]).snapshot("strided");
+    }
+}

@@ -14,6 +14,8 @@ mod normalisation;
 mod pooling;
 mod reduction;
 mod tangent;
+#[cfg(test)]
+mod testing;
 mod window;
 
 use std::cell::RefCell;

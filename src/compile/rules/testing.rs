@@ -1,0 +1,414 @@
+//! Cases of one operator, a line each: what its rule says against central differences in tract.
+//!
+//! `case("Conv").input("x", &[1, 2, 5]).param("w", &[3, 2, 3]).check()` builds the one-node model,
+//! and measures it. [`Case::snapshot`] also keeps the ONNX text of the rule's linear steps.
+
+mod jacobian;
+mod lowering;
+
+use crate::compile::{Options, transform};
+use crate::graph::{Attr, DataType, Dim, Graph, Model, Node, STANDARD, Tensor, Value, ValueId};
+
+/// One application of an operator.
+pub struct Case {
+    op: String,
+    opset: i64,
+    dtype: DataType,
+    slots: Vec<Slot>,
+    attributes: Vec<(String, Attr)>,
+    outputs: usize,
+}
+
+/// What stands at one input of the operator.
+enum Slot {
+    Skipped,
+    Constant(String, Tensor),
+    Param(Floats),
+    Input(Floats, Vec<Dim>),
+}
+
+struct Floats {
+    name: String,
+    dims: Vec<i64>,
+    low: f64,
+    high: f64,
+    values: Option<Vec<f64>>,
+}
+
+/// Which inputs are inputs of the model; the others are initializers.
+#[derive(Clone, Copy, PartialEq)]
+enum Changing {
+    /// This one.
+    One(usize),
+    /// All, each an input of its own.
+    Each,
+    /// All, cut out of one flat input.
+    Flat,
+}
+
+/// The name of the flat input of [`Changing::Flat`].
+const FLAT: &str = "flat";
+
+/// A case of `op` in double precision and the working operator set.
+pub fn case(op: &str) -> Case {
+    Case {
+        op: op.to_owned(),
+        opset: crate::compile::normalise::WORKING_OPSET,
+        dtype: DataType::F64,
+        slots: Vec::new(),
+        attributes: Vec::new(),
+        outputs: 1,
+    }
+}
+
+impl Case {
+    /// A float input that changes. All values of all inputs differ; they lie in (−2, 2), by 0.05 or
+    /// more away from multiples of one half.
+    pub fn input(self, name: &str, dims: &[i64]) -> Self {
+        let fixed = dims.iter().map(|&d| Dim::Value(d as i32)).collect();
+        self.slot(Slot::Input(Floats::new(name, dims, -2.0, 2.0), fixed))
+    }
+
+    /// A float initializer of values in (−1.5, 1.5).
+    pub fn param(self, name: &str, dims: &[i64]) -> Self {
+        self.slot(Slot::Param(Floats::new(name, dims, -1.5, 1.5)))
+    }
+
+    /// Other bounds for the values of the float input or initializer added last.
+    pub fn within(self, low: f64, high: f64) -> Self {
+        self.last_floats(|floats| (floats.low, floats.high) = (low, high))
+    }
+
+    /// Positive values for the float input or initializer added last.
+    pub fn positive(self) -> Self {
+        self.within(0.2, 2.2)
+    }
+
+    /// The values of the float input or initializer added last.
+    pub fn values(self, values: &[f64]) -> Self {
+        self.last_floats(|floats| floats.values = Some(values.to_vec()))
+    }
+
+    /// Symbols in place of the declared dimensions of the input added last, which runs with its own;
+    /// an empty name leaves the number.
+    pub fn dynamic(mut self, names: &[&str]) -> Self {
+        let Some(Slot::Input(_, dims)) = self.slots.last_mut() else { panic!("no input to name") };
+        for (dim, name) in dims.iter_mut().zip(names).filter(|(_, name)| !name.is_empty()) {
+            *dim = Dim::pos_var(name);
+        }
+        self
+    }
+
+    /// A constant tensor at the next input.
+    pub fn constant(self, name: &str, tensor: Tensor) -> Self {
+        self.slot(Slot::Constant(name.to_owned(), tensor))
+    }
+
+    /// A constant int64 vector at the next input.
+    pub fn ints_input(self, name: &str, values: &[i64]) -> Self {
+        self.constant(name, Tensor::ints(values))
+    }
+
+    /// A constant int64 tensor at the next input.
+    pub fn ints_shaped(self, name: &str, dims: &[i64], values: &[i64]) -> Self {
+        self.constant(name, Tensor { dims: dims.to_vec(), ..Tensor::ints(values) })
+    }
+
+    /// A constant Boolean tensor at the next input.
+    pub fn bools(self, name: &str, dims: &[i64], values: &[bool]) -> Self {
+        let bytes: Vec<u8> = values.iter().map(|&v| v.into()).collect();
+        self.constant(name, Tensor::new(DataType::Bool, dims.to_vec(), bytes))
+    }
+
+    /// Leaves the next input out.
+    pub fn skip(self) -> Self {
+        self.slot(Slot::Skipped)
+    }
+
+    /// An integer attribute.
+    pub fn int(self, name: &str, value: i64) -> Self {
+        self.attribute(name, value)
+    }
+
+    /// A float attribute.
+    pub fn float(self, name: &str, value: f32) -> Self {
+        self.attribute(name, value)
+    }
+
+    /// A text attribute.
+    pub fn text(self, name: &str, value: &str) -> Self {
+        self.attribute(name, value)
+    }
+
+    /// A list of integers as an attribute.
+    pub fn ints(self, name: &str, values: &[i64]) -> Self {
+        self.attribute(name, values.to_vec())
+    }
+
+    /// The number of outputs, 1 unless said.
+    pub fn outputs(mut self, count: usize) -> Self {
+        self.outputs = count;
+        self
+    }
+
+    /// Single precision, for what tract only has in that.
+    pub fn f32(mut self) -> Self {
+        self.dtype = DataType::F32;
+        self
+    }
+
+    /// Another operator set.
+    pub fn opset(mut self, opset: i64) -> Self {
+        self.opset = opset;
+        self
+    }
+
+    /// Asserts that the model is refused with an error that contains `text` and names the node.
+    #[track_caller]
+    pub fn refused(self, text: &str) {
+        for index in self.inputs() {
+            let options = Options { layers: vec![layer("y0")], ..jacobian::options() };
+            let error = match transform(self.model(Changing::One(index)), &options) {
+                Ok(_) => panic!("{self} was not refused"),
+                Err(error) => error,
+            };
+            assert!(error.to_string().contains(text), "{self}: {error}");
+            assert_eq!(error.place.operator.as_deref(), Some(self.op.as_str()), "{self}: {error}");
+        }
+    }
+
+    fn slot(mut self, slot: Slot) -> Self {
+        self.slots.push(slot);
+        self
+    }
+
+    fn attribute(mut self, name: &str, value: impl Into<Attr>) -> Self {
+        self.attributes.push((name.to_owned(), value.into()));
+        self
+    }
+
+    fn last_floats(mut self, change: impl FnOnce(&mut Floats)) -> Self {
+        match self.slots.last_mut() {
+            Some(Slot::Input(floats, _) | Slot::Param(floats)) => change(floats),
+            _ => panic!("the last input is no float tensor"),
+        }
+        self
+    }
+
+    /// The positions of the inputs that change.
+    fn inputs(&self) -> Vec<usize> {
+        let changes = |&i: &usize| matches!(self.slots[i], Slot::Input(..));
+        (0..self.slots.len()).filter(changes).collect()
+    }
+
+    fn is_dynamic(&self) -> bool {
+        let symbolic = |slot: &Slot| matches!(slot, Slot::Input(_, dims) if dims.iter().any(|d| crate::graph::fixed(d).is_none()));
+        self.slots.iter().any(symbolic)
+    }
+
+    /// The float tensor at a position.
+    fn floats(&self, index: usize) -> &Floats {
+        match &self.slots[index] {
+            Slot::Input(floats, _) | Slot::Param(floats) => floats,
+            _ => panic!("input {index} is no float tensor"),
+        }
+    }
+
+    /// The values of the float tensor at a position; those of inputs are one grid, shuffled.
+    fn values_of(&self, index: usize) -> Vec<f64> {
+        let floats = self.floats(index);
+        if let Some(values) = &floats.values {
+            return values.clone();
+        }
+        let scaled = |v: f64| floats.low + (v + 2.0) / 4.0 * (floats.high - floats.low);
+        if matches!(self.slots[index], Slot::Param(_)) {
+            return (0..floats.len()).map(|i| scaled(scatter(31 * index + i))).collect();
+        }
+        let lengths: Vec<usize> = self.inputs().iter().map(|&i| self.floats(i).len()).collect();
+        let before = self.inputs().iter().take_while(|&&i| i != index).count();
+        let start: usize = lengths[..before].iter().sum();
+        let total = lengths.iter().sum();
+        (start..start + floats.len()).map(|i| scaled(grid(i, total))).collect()
+    }
+
+    /// The model whose inputs are those of `changing`, its outputs `y0`, `y1`, ….
+    fn model(&self, changing: Changing) -> Model {
+        let mut graph = Graph::new(&self.op);
+        let flat = (changing == Changing::Flat).then(|| {
+            let total: usize = self.inputs().iter().map(|&i| self.floats(i).len()).sum();
+            let dims = vec![Dim::Value(total as i32)];
+            input(&mut graph, Value::typed(FLAT, self.dtype, dims))
+        });
+        let mut start = 0;
+        let mut inputs = Vec::new();
+        for (index, slot) in self.slots.iter().enumerate() {
+            inputs.push(match slot {
+                Slot::Skipped => None,
+                Slot::Constant(name, tensor) => Some(constant(&mut graph, name, tensor.clone())),
+                Slot::Input(floats, _) if let Some(flat) = flat => {
+                    let cut = [start, start + floats.len() as i64];
+                    start = cut[1];
+                    Some(part(&mut graph, flat, cut, floats))
+                }
+                Slot::Input(floats, dims)
+                    if changing == Changing::Each || changing == Changing::One(index) =>
+                {
+                    let value = Value::typed(&floats.name, self.dtype, dims.clone());
+                    Some(input(&mut graph, value))
+                }
+                Slot::Input(floats, _) | Slot::Param(floats) => {
+                    let dims = floats.dims.clone();
+                    let tensor = Tensor::floats(self.dtype, dims, &self.values_of(index));
+                    Some(constant(&mut graph, &floats.name, tensor))
+                }
+            });
+        }
+        let outputs: Vec<_> =
+            (0..self.outputs).map(|i| value(&mut graph, Value::new(format!("y{i}")))).collect();
+        graph.outputs.clone_from(&outputs);
+        let mut node = Node::new(&self.op, inputs, outputs.into_iter().map(Some).collect());
+        for (name, value) in &self.attributes {
+            node.set(name, value.clone());
+        }
+        graph.add_node(node).expect("the outputs are new");
+        let opsets = [(STANDARD.to_owned(), self.opset)].into();
+        Model { ir_version: 8, opsets, graph, ..Model::default() }
+    }
+}
+
+impl Floats {
+    fn new(name: &str, dims: &[i64], low: f64, high: f64) -> Self {
+        Self { name: name.to_owned(), dims: dims.to_vec(), low, high, values: None }
+    }
+
+    fn len(&self) -> usize {
+        self.dims.iter().product::<i64>() as usize
+    }
+}
+
+/// Value `index` of `total` in (−2, 2), in shuffled order, away from multiples of one half.
+fn grid(index: usize, total: usize) -> f64 {
+    let coprime = |step: &usize| (2..=*step).all(|d| step % d != 0 || !total.is_multiple_of(d));
+    let step = (total * 5 / 8 + 1..).find(coprime).unwrap_or(1);
+    let place = 8.0 * ((index * step % total) as f64 + 0.5) / total as f64;
+    (place.floor() + 0.1 + 0.8 * place.fract()) / 2.0 - 2.0
+}
+
+/// Number `index` of a fixed sequence in (−2, 2) that looks random.
+fn scatter(index: usize) -> f64 {
+    4.0 * ((index as f64 + 1.0) * 0.754_877_666_246_693 + 0.11).fract() - 2.0
+}
+
+fn value(graph: &mut Graph, value: Value) -> ValueId {
+    graph.add_value(value).expect("the names of a case differ")
+}
+
+fn input(graph: &mut Graph, typed: Value) -> ValueId {
+    let id = value(graph, typed);
+    graph.inputs.push(id);
+    id
+}
+
+fn constant(graph: &mut Graph, name: &str, tensor: Tensor) -> ValueId {
+    value(graph, Value { tensor: Some(tensor), ..Value::new(name) })
+}
+
+/// `flat[start..end]` in the shape of `floats`.
+fn part(graph: &mut Graph, flat: ValueId, cut: [i64; 2], floats: &Floats) -> ValueId {
+    let name = &floats.name;
+    let mut int = |what, values: &[i64]| {
+        Some(constant(graph, &format!("{name}_{what}"), Tensor::ints(values)))
+    };
+    let (start, end) = (int("start", &cut[..1]), int("end", &cut[1..]));
+    let shape = int("shape", &floats.dims);
+    let cut = Some(value(graph, Value::new(format!("{name}_flat"))));
+    let whole = value(graph, Value::new(name));
+    let slice = Node::new("Slice", vec![Some(flat), start, end], vec![cut]);
+    graph.add_node(slice).expect("the outputs are new");
+    let reshape = Node::new("Reshape", vec![cut, shape], vec![Some(whole)]);
+    graph.add_node(reshape).expect("the outputs are new");
+    whole
+}
+
+fn layer(output: &str) -> crate::compile::LayerRequest {
+    crate::compile::LayerRequest { alias: Some(output.to_owned()), what: output.to_owned() }
+}
+
+impl std::fmt::Display for Case {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.op)?;
+        for (name, value) in &self.attributes {
+            write!(f, " {name}={value:?}")?;
+        }
+        for slot in &self.slots {
+            match slot {
+                Slot::Skipped => write!(f, " _")?,
+                Slot::Constant(name, tensor) => write!(f, " {name}=[{}]", tensor.preview(16))?,
+                Slot::Param(floats) => write!(f, " {}{:?}", floats.name, floats.dims)?,
+                Slot::Input(floats, dims) => write!(f, " *{}{dims:?}", floats.name)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cases_take_every_kind_of_input_and_attribute() {
+        case("Clip")
+            .input("x", &[7])
+            .skip()
+            .constant("max", Tensor::float(DataType::F64, 0.7))
+            .check();
+        case("Where")
+            .bools("c", &[3], &[true, false, true])
+            .input("a", &[3])
+            .param("b", &[3])
+            .check();
+        case("Gather")
+            .input("x", &[3, 2])
+            .ints_shaped("i", &[2, 1], &[2, -1])
+            .int("axis", 0)
+            .check();
+        case("Slice").input("x", &[7]).ints_input("from", &[1]).ints_input("to", &[5]).check();
+        case("Log").input("x", &[5]).positive().check();
+        case("LeakyRelu").input("x", &[9]).float("alpha", 0.2).f32().check();
+        case("Split").input("x", &[4]).outputs(2).opset(13).check();
+        case("Relu").input("x", &[2, 3]).dynamic(&["n", ""]).check();
+        let conv = case("Conv").input("x", &[1, 1, 4]).param("w", &[1, 1, 2]);
+        conv.text("auto_pad", "NOTSET").ints("strides", &[2]).check();
+        case("Mul").input("a", &[2, 2]).input("b", &[2]).check();
+    }
+
+    #[test]
+    #[should_panic(expected = "Relu")]
+    fn a_wrong_jacobian_is_found() {
+        case("Relu").input("x", &[2]).values(&[1.0, -1.0]).jacobian(&[&[1.0, 0.0], &[0.0, 1.0]]);
+    }
+
+    #[test]
+    #[should_panic(expected = "d y0/d x reverse: weights: entry [0, 0] is 0")]
+    fn a_difference_across_a_kink_is_found() {
+        case("Relu").input("x", &[2]).values(&[0.0, -1.0]).check();
+    }
+
+    #[test]
+    fn refusals_name_the_node() {
+        let case = case("BatchNormalization").input("x", &[2, 2]).param("s", &[2]);
+        let case = case.param("b", &[2]).param("m", &[2]).param("v", &[2]).int("training_mode", 1);
+        case.refused("training mode");
+    }
+
+    #[test]
+    fn values_differ_and_keep_away_from_halves() {
+        for total in [1, 2, 5, 36, 97, 360] {
+            let mut values: Vec<f64> = (0..total).map(|i| grid(i, total)).collect();
+            values.sort_by(f64::total_cmp);
+            assert!(values.windows(2).all(|pair| pair[1] - pair[0] > 2e-3));
+            assert!(values.iter().all(|v| (2.0 * v - (2.0 * v).round()).abs() > 0.09));
+        }
+    }
+}
