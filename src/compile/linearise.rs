@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::build::{Emit, Expr};
-use super::linear::{Program, Var, VarId};
+use super::linear::{Program, Sum, Var, VarId};
 use super::rules::{self, Constant, Rule};
 use crate::error::{Error, Result};
 use crate::graph::{Dim, NodeId, Reach, ValueId};
@@ -111,12 +111,19 @@ fn linearise_node(
     let changing: Vec<_> =
         tangents.iter().zip(&inputs).filter_map(|(var, value)| var.zip(*value)).collect();
     let result = Rule::apply(e, program, node, entry, tangents)?;
-    let steps = from..program.borrow().steps().len();
-    for (&(index, output), &constant) in result.outputs.iter().zip(&result.constants) {
+    for (&(index, mut output), &constant) in result.outputs.iter().zip(&result.constants) {
         let Some(value) = outputs[index] else { continue };
+        let affine_part = !matches!(constant, Constant::Zero);
+        if affine_part && changing.iter().any(|&(input, _)| input == output) {
+            // What else reads the input must not see this operator's constant.
+            let mut program = program.borrow_mut();
+            let var = program.var(output).clone();
+            output = program.add_step(node, Sum, vec![output], var);
+        }
         vars.insert(value, output);
-        if !matches!(constant, Constant::Zero) {
-            let (steps, inputs) = (steps.clone(), changing.clone());
+        if affine_part {
+            let steps = from..program.borrow().steps().len();
+            let inputs = changing.clone();
             affine.push(Affine { node, steps, inputs, output, value, constant });
         }
     }
