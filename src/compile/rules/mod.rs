@@ -11,11 +11,14 @@ mod indexing;
 mod layout;
 mod linear_algebra;
 mod normalisation;
+mod norms;
 mod pooling;
 mod reduction;
+mod standardisation;
 mod tangent;
 #[cfg(test)]
 mod testing;
+mod trigonometry;
 mod window;
 
 use std::cell::RefCell;
@@ -124,8 +127,11 @@ pub fn table() -> impl Iterator<Item = &'static Entry> {
         layout::RULES,
         linear_algebra::RULES,
         normalisation::RULES,
+        norms::RULES,
         pooling::RULES,
         reduction::RULES,
+        standardisation::RULES,
+        trigonometry::RULES,
     ];
     FAMILIES.iter().copied().flatten()
 }

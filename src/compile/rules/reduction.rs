@@ -18,7 +18,7 @@ pub(super) const RULES: &[Entry] = &[
 ];
 
 /// The axes of a reduction, and whether they stay. No axes mean all, or none if so said.
-fn axes_of(cx: &Rule) -> Result<(Vec<usize>, bool)> {
+pub(super) fn axes_of(cx: &Rule) -> Result<(Vec<usize>, bool)> {
     let rank = cx.raw(0)?.rank();
     let keep = cx.node.int("keepdims")?.unwrap_or(1) != 0;
     let given = match cx.node.input(1) {

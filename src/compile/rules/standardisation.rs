@@ -1,0 +1,234 @@
+//! Normalisations by the statistics of the input itself.
+//!
+//! With `x̂ = (x − μ)·r`, `r = 1/√(σ² + ε)` over some axes:
+//! `dx̂ = r·(dx − mean(dx) − x̂·mean(x̂ ⊙ dx))`, and `y = x̂·scale + B` gives
+//! `dy = scale·dx̂ + x̂·dscale + dB`. Without the mean (`RMSNormalization`) its term falls away.
+//! `LpNormalization: y = x/n`, `dy = (dx − y·Σ(g ⊙ dx))/n` with `g = y` for p = 2 and `sign(x)` for
+//! p = 1.
+
+use super::Inputs::{All, First};
+use super::reduction::average;
+use super::{Entry, Rule, Tangent};
+use crate::compile::build::Expr;
+use crate::error::Result;
+use crate::graph::Dim;
+
+pub(super) const RULES: &[Entry] = &[
+    Entry::smooth("LayerNormalization", All, layer_normalization),
+    Entry::smooth("RMSNormalization", All, rms_normalization),
+    Entry::smooth("InstanceNormalization", All, instance_normalization),
+    Entry::smooth("GroupNormalization", All, group_normalization),
+    Entry::smooth("LpNormalization", First, lp_normalization).kink("0 where the norm is 0"),
+];
+
+/// The standardised input, what it was multiplied with, and its change if it has one.
+struct Standardised<'r, 'e> {
+    value: Expr<'e>,
+    root: Expr<'e>,
+    change: Option<Tangent<'r, 'e>>,
+    projection: Option<Tangent<'r, 'e>>,
+}
+
+/// Standardises `x` over `axes`; `dx` is its change, `centred` whether the mean is subtracted.
+fn standardise<'r, 'e>(
+    cx: &Rule<'e>,
+    x: Expr<'e>,
+    dx: Option<Tangent<'r, 'e>>,
+    axes: &[usize],
+    epsilon: f64,
+    centred: bool,
+) -> Standardised<'r, 'e> {
+    let middle = if centred { x - x.reduce("ReduceMean", axes, true) } else { x };
+    let power = (middle * middle).reduce("ReduceMean", axes, true);
+    let root = (power + epsilon).unary("Sqrt").unary("Reciprocal");
+    let value = middle * root;
+    let dims = x.dims();
+    let projection = dx.map(|dx| average(cx, dx.scale(value), axes, true));
+    let change = dx.zip(projection).map(|(dx, projection)| {
+        let along = projection.broadcast(&dims).scale(value);
+        let free = match centred {
+            true => dx - average(cx, dx, axes, true).broadcast(&dims),
+            false => dx,
+        };
+        (free - along).scale(root)
+    });
+    Standardised { value, root, change, projection }
+}
+
+/// Emits `y = x̂·scale + B`, where scale and bias are inputs 1 and 2 under the dimensions `affine`.
+fn emit_affine<'r, 'e>(
+    cx: &'r Rule<'e>,
+    it: &Standardised<'r, 'e>,
+    dims: &[Dim],
+    affine: &[Dim],
+) -> Result<()> {
+    let wide = |change: Tangent<'r, 'e>| change.reshape(affine).broadcast(dims);
+    let mut parts = Vec::new();
+    if let Some(change) = it.change {
+        parts.push(match cx.node.input(1) {
+            Some(_) => change.scale(cx.x(1)?.reshape(affine)),
+            None => change,
+        });
+    }
+    parts.extend(cx.tangent(1).map(|dscale| wide(dscale).scale(it.value)));
+    parts.extend(cx.tangent(2).map(wide));
+    if let Some(total) = Tangent::sum_of(&parts) {
+        cx.emit(0, total.reshape(&cx.y_dims(0)?));
+    }
+    Ok(())
+}
+
+fn epsilon(cx: &Rule) -> Result<f64> {
+    Ok(cx.node.float("epsilon")?.map_or(1e-5, f64::from))
+}
+
+/// The axes from attribute `axis` on, and the dimensions of scale and bias broadcast to the input.
+fn trailing(cx: &Rule, dims: &[Dim]) -> Result<Vec<usize>> {
+    let axis = cx.axis(cx.node.int("axis")?.unwrap_or(-1), dims.len())?;
+    Ok((axis..dims.len()).collect())
+}
+
+fn aligned(cx: &Rule, rank: usize) -> Result<Vec<Dim>> {
+    let dims = match cx.node.input(1) {
+        Some(_) => cx.x(1)?.dims(),
+        None => Vec::new(),
+    };
+    let missing = rank.saturating_sub(dims.len());
+    Ok(std::iter::repeat_n(Dim::Value(1), missing).chain(dims).collect())
+}
+
+fn layer_normalization(cx: &Rule) -> Result<()> {
+    let x = cx.x(0)?;
+    let dims = x.dims();
+    let axes = trailing(cx, &dims)?;
+    let it = standardise(cx, x, cx.tangent(0), &axes, epsilon(cx)?, true);
+    emit_affine(cx, &it, &dims, &aligned(cx, dims.len())?)?;
+    if let (Some(dx), Some(projection)) = (cx.tangent(0), it.projection) {
+        if cx.node.output(1).is_some() {
+            cx.emit(1, average(cx, dx, &axes, true));
+        }
+        if cx.node.output(2).is_some() {
+            cx.emit(2, projection.scale(-(it.root * it.root)));
+        }
+    }
+    Ok(())
+}
+
+fn rms_normalization(cx: &Rule) -> Result<()> {
+    let x = cx.x(0)?;
+    let dims = x.dims();
+    let axes = trailing(cx, &dims)?;
+    let it = standardise(cx, x, cx.tangent(0), &axes, epsilon(cx)?, false);
+    emit_affine(cx, &it, &dims, &aligned(cx, dims.len())?)
+}
+
+/// `[1, C, 1…]` for a vector of `C` channels.
+fn by_channel(dims: &[Dim]) -> Vec<Dim> {
+    let mut affine = vec![Dim::Value(1); dims.len()];
+    affine[1] = dims[1].clone();
+    affine
+}
+
+fn instance_normalization(cx: &Rule) -> Result<()> {
+    let x = cx.x(0)?;
+    let dims = x.dims();
+    let axes: Vec<usize> = (2..dims.len()).collect();
+    let it = standardise(cx, x, cx.tangent(0), &axes, epsilon(cx)?, true);
+    emit_affine(cx, &it, &dims, &by_channel(&dims))
+}
+
+/// GroupNormalization: scale and bias by group before operator set 21, by channel from it on.
+fn group_normalization(cx: &Rule) -> Result<()> {
+    let x = cx.x(0)?;
+    let dims = x.dims();
+    let groups = cx.node.int("num_groups")?.and_then(|g| i32::try_from(g).ok()).unwrap_or(0);
+    if groups < 1 {
+        return cx.refuse("attribute 'num_groups' is no positive number");
+    }
+    let depth = (dims[1].clone() / Dim::Value(groups)).simplify();
+    let mut grouped = vec![dims[0].clone(), Dim::Value(groups), depth.clone()];
+    grouped.extend_from_slice(&dims[2..]);
+    let axes: Vec<usize> = (2..grouped.len()).collect();
+    let dx = cx.tangent(0).map(|dx| dx.reshape(&grouped));
+    let it = standardise(cx, x.reshape(&grouped), dx, &axes, epsilon(cx)?, true);
+    let mut affine = vec![Dim::Value(1); grouped.len()];
+    affine[1] = Dim::Value(groups);
+    if cx.e.opset() >= 21 {
+        affine[2] = depth;
+    }
+    emit_affine(cx, &it, &grouped, &affine)
+}
+
+fn lp_normalization(cx: &Rule) -> Result<()> {
+    let (dx, x, y) = (cx.dx(0)?, cx.x(0)?, cx.y(0)?);
+    let axis = cx.axis(cx.node.int("axis")?.unwrap_or(-1), dx.rank())?;
+    let (norm, gradient) = match cx.node.int("p")?.unwrap_or(2) {
+        1 => (x.unary("Abs").reduce("ReduceSum", &[axis], true), x.unary("Sign")),
+        2 => ((x * x).reduce("ReduceSum", &[axis], true).unary("Sqrt"), y),
+        p => return cx.refuse(format!("a norm of order {p}")),
+    };
+    let none = norm.binary("Equal", norm.number(0.0));
+    let share = norm.number(0.0).where_(none, norm.unary("Reciprocal"));
+    let pull = dx.scale(gradient).sum(&[axis], true).broadcast(&dx.dims()).scale(y);
+    cx.emit(0, (dx - pull).scale(share));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::compile::rules::testing::case;
+
+    #[test]
+    fn layer_normalization_over_every_axis_and_output() {
+        for axis in [-3, -2, -1, 0, 1, 2] {
+            let from = if axis < 0 { axis + 3 } else { axis };
+            let scale = &[2, 3, 4][from as usize..];
+            let layer = || case("LayerNormalization").opset(18).int("axis", axis);
+            layer().input("x", &[2, 3, 4]).param("scale", scale).check();
+            layer().input("x", &[2, 3, 4]).input("scale", scale).input("b", scale).check();
+        }
+        case("LayerNormalization")
+            .input("x", &[3, 4])
+            .param("s", &[4])
+            .float("epsilon", 0.5)
+            .check();
+    }
+
+    #[test]
+    fn instance_and_group_normalization() {
+        let instance = || case("InstanceNormalization");
+        instance().input("x", &[2, 3, 4]).param("s", &[3]).param("b", &[3]).check();
+        instance().input("x", &[1, 2, 3, 2]).input("s", &[2]).input("b", &[2]).check();
+        for (opset, size) in [(18, 2), (21, 4)] {
+            let group = || case("GroupNormalization").opset(opset).int("num_groups", 2);
+            group().input("x", &[2, 4, 3]).param("s", &[size]).param("b", &[size]).check();
+            group().input("x", &[1, 4, 2, 2]).input("s", &[size]).input("b", &[size]).check();
+        }
+    }
+
+    #[test]
+    fn rms_and_lp_normalization() {
+        for axis in [-1, 1, -2] {
+            let scale: &[i64] = if axis == -2 || axis == 1 { &[3, 4] } else { &[4] };
+            let rms = || case("RMSNormalization").opset(23).int("axis", axis);
+            rms().input("x", &[2, 3, 4]).param("s", scale).check();
+            rms().input("x", &[2, 3, 4]).input("s", scale).check();
+        }
+        for axis in [-1, 0, 1] {
+            for p in [1, 2] {
+                case("LpNormalization").input("x", &[2, 3]).int("axis", axis).int("p", p).check();
+            }
+        }
+    }
+
+    #[test]
+    fn snapshots() {
+        case("LayerNormalization").input("x", &[2, 3]).param("s", &[3]).snapshot("plain");
+        case("RMSNormalization").opset(23).input("x", &[2, 3]).param("s", &[3]).snapshot("plain");
+        case("LpNormalization").input("x", &[2, 3]).snapshot("plain");
+        for op in ["InstanceNormalization", "GroupNormalization"] {
+            let it = case(op).input("x", &[2, 2, 3]).param("s", &[2]).param("b", &[2]);
+            if op == "GroupNormalization" { it.int("num_groups", 2) } else { it }.snapshot("plain");
+        }
+    }
+}

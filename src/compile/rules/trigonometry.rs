@@ -1,0 +1,63 @@
+//! Trigonometric and hyperbolic functions: `dy = σ'(x) ⊙ dx`.
+
+use super::Inputs::First;
+use super::{Entry, Rule};
+use crate::compile::build::Expr;
+use crate::error::Result;
+
+pub(super) const RULES: &[Entry] = &[
+    Entry::smooth("Sin", First, |cx| slope(cx, |x| x.unary("Cos"))),
+    Entry::smooth("Cos", First, |cx| slope(cx, |x| -x.unary("Sin"))),
+    Entry::smooth("Tan", First, |cx| from_output(cx, |y| y * y + 1.0)),
+    Entry::smooth("Asin", First, |cx| slope(cx, |x| root(one(x) - x * x))),
+    Entry::smooth("Acos", First, |cx| slope(cx, |x| -root(one(x) - x * x))),
+    Entry::smooth("Atan", First, |cx| slope(cx, |x| (x * x + 1.0).unary("Reciprocal"))),
+    Entry::smooth("Sinh", First, |cx| slope(cx, |x| x.unary("Cosh"))),
+    Entry::smooth("Cosh", First, |cx| slope(cx, |x| x.unary("Sinh"))),
+    Entry::smooth("Asinh", First, |cx| slope(cx, |x| root(x * x + 1.0))),
+    Entry::smooth("Acosh", First, |cx| slope(cx, |x| root(x * x - 1.0))),
+    Entry::smooth("Atanh", First, |cx| slope(cx, |x| (one(x) - x * x).unary("Reciprocal"))),
+];
+
+fn slope(cx: &Rule, slope: impl for<'e> Fn(Expr<'e>) -> Expr<'e>) -> Result<()> {
+    cx.emit(0, cx.dx(0)?.scale(slope(cx.x(0)?)));
+    Ok(())
+}
+
+fn from_output(cx: &Rule, slope: impl for<'e> Fn(Expr<'e>) -> Expr<'e>) -> Result<()> {
+    cx.emit(0, cx.dx(0)?.scale(slope(cx.y(0)?)));
+    Ok(())
+}
+
+fn one(x: Expr<'_>) -> Expr<'_> {
+    x.number(1.0)
+}
+
+/// `1/√x`
+fn root(x: Expr<'_>) -> Expr<'_> {
+    x.unary("Sqrt").unary("Reciprocal")
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::compile::rules::testing::case;
+
+    #[test]
+    fn slopes_everywhere() {
+        for op in ["Sin", "Cos", "Tan", "Atan", "Sinh", "Cosh", "Asinh"] {
+            case(op).f32().input("x", &[2, 3]).check();
+        }
+        for op in ["Asin", "Acos", "Atanh"] {
+            case(op).f32().input("x", &[2, 3]).within(-0.8, 0.8).check();
+        }
+        case("Acosh").f32().input("x", &[2, 3]).within(1.3, 3.0).check();
+    }
+
+    #[test]
+    fn snapshots() {
+        for op in ["Sin", "Cos", "Tan", "Atan", "Sinh", "Cosh", "Asinh", "Asin", "Acos", "Atanh"] {
+            case(op).input("x", &[3]).snapshot("plain");
+        }
+        case("Acosh").input("x", &[3]).snapshot("plain");
+    }
+}
