@@ -183,11 +183,13 @@ mod tests {
         for axis in [-3, -2, -1, 0, 1, 2] {
             let from = if axis < 0 { axis + 3 } else { axis };
             let scale = &[2, 3, 4][from as usize..];
-            let layer = || case("LayerNormalization").opset(18).int("axis", axis);
+            let layer = || case("LayerNormalization").f32().int("axis", axis);
             layer().input("x", &[2, 3, 4]).param("scale", scale).check();
             layer().input("x", &[2, 3, 4]).input("scale", scale).input("b", scale).check();
         }
         case("LayerNormalization")
+            .f32()
+            .outputs(3)
             .input("x", &[3, 4])
             .param("s", &[4])
             .float("epsilon", 0.5)
@@ -196,11 +198,11 @@ mod tests {
 
     #[test]
     fn instance_and_group_normalization() {
-        let instance = || case("InstanceNormalization");
+        let instance = || case("InstanceNormalization").f32();
         instance().input("x", &[2, 3, 4]).param("s", &[3]).param("b", &[3]).check();
         instance().input("x", &[1, 2, 3, 2]).input("s", &[2]).input("b", &[2]).check();
         for (opset, size) in [(18, 2), (21, 4)] {
-            let group = || case("GroupNormalization").opset(opset).int("num_groups", 2);
+            let group = || case("GroupNormalization").f32().opset(opset).int("num_groups", 2);
             group().input("x", &[2, 4, 3]).param("s", &[size]).param("b", &[size]).check();
             group().input("x", &[1, 4, 2, 2]).input("s", &[size]).input("b", &[size]).check();
         }
@@ -210,24 +212,34 @@ mod tests {
     fn rms_and_lp_normalization() {
         for axis in [-1, 1, -2] {
             let scale: &[i64] = if axis == -2 || axis == 1 { &[3, 4] } else { &[4] };
-            let rms = || case("RMSNormalization").opset(23).int("axis", axis);
+            let rms = || case("RMSNormalization").f32().opset(23).int("axis", axis);
             rms().input("x", &[2, 3, 4]).param("s", scale).check();
             rms().input("x", &[2, 3, 4]).input("s", scale).check();
         }
         for axis in [-1, 0, 1] {
             for p in [1, 2] {
-                case("LpNormalization").input("x", &[2, 3]).int("axis", axis).int("p", p).check();
+                case("LpNormalization")
+                    .f32()
+                    .input("x", &[2, 3])
+                    .int("axis", axis)
+                    .int("p", p)
+                    .check();
             }
         }
     }
 
     #[test]
     fn snapshots() {
-        case("LayerNormalization").input("x", &[2, 3]).param("s", &[3]).snapshot("plain");
-        case("RMSNormalization").opset(23).input("x", &[2, 3]).param("s", &[3]).snapshot("plain");
-        case("LpNormalization").input("x", &[2, 3]).snapshot("plain");
+        case("LayerNormalization").f32().input("x", &[2, 3]).param("s", &[3]).snapshot("plain");
+        case("RMSNormalization")
+            .f32()
+            .opset(23)
+            .input("x", &[2, 3])
+            .param("s", &[3])
+            .snapshot("plain");
+        case("LpNormalization").f32().input("x", &[2, 3]).snapshot("plain");
         for op in ["InstanceNormalization", "GroupNormalization"] {
-            let it = case(op).input("x", &[2, 2, 3]).param("s", &[2]).param("b", &[2]);
+            let it = case(op).f32().input("x", &[2, 2, 3]).param("s", &[2]).param("b", &[2]);
             if op == "GroupNormalization" { it.int("num_groups", 2) } else { it }.snapshot("plain");
         }
     }

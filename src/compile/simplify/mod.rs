@@ -18,7 +18,10 @@ pub fn simplify(graph: &mut Graph, kept: &HashSet<NodeId>) {
         for id in emitted {
             match rewrites::rewrite(graph, id) {
                 Some(value) => changed |= replace(graph, id, value),
-                None => changed |= rewrites::merge_reshapes(graph, id),
+                None => {
+                    changed |= rewrites::merge_reshapes(graph, id);
+                    changed |= rewrites::absorb_expand(graph, id);
+                }
             }
         }
         changed |= merge_equal(graph, kept);

@@ -117,3 +117,26 @@ fn same_type(graph: &Graph, node: &Node) -> Option<ValueId> {
     let to = node.int("to").ok().flatten()?;
     graph.value(x).dtype.filter(|&t| i64::from(t as i32) == to).map(|_| x)
 }
+
+/// Expand(x) ∘ y = x ∘ y for an element-wise operator of two inputs, where y alone has the shape of
+/// the result.
+pub fn absorb_expand(graph: &mut Graph, id: NodeId) -> bool {
+    let node = graph.node(id);
+    if !node.is_standard() || !matches!(node.op.as_str(), "Add" | "Sub" | "Mul" | "Div") {
+        return false;
+    }
+    let (Some(a), Some(b), Some(output)) = (node.input(0), node.input(1), node.output(0)) else {
+        return false;
+    };
+    let expanded = |graph: &Graph, value: ValueId| {
+        let source = graph.node(graph.producer(value)?);
+        source.input(0).filter(|_| source.is("Expand"))
+    };
+    for (index, value, other) in [(0, a, b), (1, b, a)] {
+        if let Some(x) = expanded(graph, value).filter(|_| same_dims(graph, other, output)) {
+            graph.set_input(id, index, Some(x));
+            return true;
+        }
+    }
+    false
+}
