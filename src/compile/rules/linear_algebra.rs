@@ -84,3 +84,94 @@ fn gemm(cx: &Rule) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+
+    use crate::compile::rules::testing::{Case, case};
+
+    /// A product with the first operand changing, the second, and both.
+    fn each_changing(op: &str, a: &[i64], b: &[i64], finish: impl Fn(Case) -> Case) {
+        finish(case(op).input("a", a).param("b", b)).check();
+        finish(case(op).param("a", a).input("b", b)).check();
+        finish(case(op).input("a", a).input("b", b)).check();
+    }
+
+    #[test]
+    fn products_of_every_rank() {
+        let shapes: &[(&[i64], &[i64])] = &[
+            (&[3], &[3, 2]),
+            (&[2, 3], &[3]),
+            (&[2, 3], &[3, 2]),
+            (&[1, 3], &[3, 1]),
+            (&[4, 2, 3], &[3, 2]),
+            (&[2, 3], &[4, 3, 2]),
+            (&[3], &[4, 3, 2]),
+            (&[4, 2, 3], &[3]),
+            (&[3], &[2, 2, 3, 2]),
+            (&[2, 2, 2, 3], &[3]),
+            (&[1, 2, 3], &[4, 3, 2]),
+            (&[4, 2, 3], &[1, 3, 2]),
+            (&[4, 2, 3], &[4, 3, 2]),
+            (&[3, 1, 2, 2], &[2, 2, 1]),
+            (&[2, 2, 1], &[3, 1, 1, 2]),
+            (&[3, 1, 1, 2], &[1, 2, 2, 3]),
+        ];
+        for (a, b) in shapes {
+            each_changing("MatMul", a, b, |case| case);
+        }
+    }
+
+    #[test]
+    fn products_of_sizes_known_at_run_time() {
+        let vectors = case("MatMul").input("x", &[2, 3]).dynamic(&["n", ""]).param("w", &[3, 2]);
+        vectors.check();
+        let stack = case("MatMul").input("x", &[2, 3, 4]).dynamic(&["n", "t", ""]);
+        stack.param("w", &[4, 2]).check();
+        case("MatMul").param("w", &[2, 3]).input("x", &[2, 3, 4]).dynamic(&["n", "", "t"]).check();
+        let gemm = case("Gemm").input("x", &[2, 3]).dynamic(&["n", ""]).param("w", &[2, 3]);
+        gemm.param("b", &[2]).int("transB", 1).f32().check();
+    }
+
+    #[test]
+    fn gemm_with_every_transposition() {
+        for (trans_a, trans_b) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+            let a: &[i64] = if trans_a == 1 { &[3, 2] } else { &[2, 3] };
+            let b: &[i64] = if trans_b == 1 { &[4, 3] } else { &[3, 4] };
+            for alpha in [1.0, 0.5] {
+                each_changing("Gemm", a, b, |case| {
+                    let case = case.int("transA", trans_a).int("transB", trans_b);
+                    if alpha == 1.0 { case } else { case.float("alpha", alpha).f32() }
+                });
+            }
+        }
+    }
+
+    #[test]
+    fn gemm_with_every_addend() {
+        for (i, c) in [&[][..], &[1], &[4], &[1, 4], &[2, 1], &[2, 4], &[1, 1]].iter().enumerate() {
+            for (alpha, beta) in [(1.0, 1.0), (0.5, 2.0)] {
+                let finish = |case: Case| {
+                    let case = case.float("alpha", alpha).float("beta", beta).f32();
+                    case.int("transB", i as i64 % 2)
+                };
+                let b: &[i64] = if i % 2 == 1 { &[4, 3] } else { &[3, 4] };
+                each_changing("Gemm", &[2, 3], b, |case| finish(case.param("c", c)));
+                each_changing("Gemm", &[2, 3], b, |case| finish(case.input("c", c)));
+                finish(case("Gemm").param("a", &[2, 3]).param("b", b).input("c", c)).check();
+            }
+        }
+    }
+
+    #[test]
+    fn snapshots() {
+        case("MatMul").input("x", &[2, 3]).param("w", &[3, 4]).snapshot("right");
+        case("MatMul").param("w", &[2, 3]).input("x", &[4, 3, 2]).snapshot("left");
+        case("MatMul").input("a", &[3]).input("b", &[2, 3, 2]).snapshot("both");
+        let gemm = || case("Gemm").input("x", &[1, 3]).param("w", &[4, 3]).int("transB", 1);
+        gemm().param("b", &[4]).f32().snapshot("layer");
+        gemm().float("alpha", 0.5).f32().snapshot("scaled");
+        let all = case("Gemm").input("a", &[3, 2]).input("b", &[3, 4]).input("c", &[4]);
+        all.int("transA", 1).float("beta", 2.0).f32().snapshot("all");
+    }
+}

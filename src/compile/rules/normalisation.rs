@@ -71,3 +71,43 @@ fn lrn(cx: &Rule) -> Result<()> {
     cx.emit(0, dx.scale(power(-beta)) - around.scale(pull));
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+
+    use crate::compile::rules::testing::{Case, case};
+
+    fn batch_normalization(dims: &[i64]) -> Case {
+        let channels = [dims[1]];
+        let case = case("BatchNormalization").input("x", dims).param("scale", &channels);
+        case.param("shift", &channels).param("mean", &channels).param("var", &channels).positive()
+    }
+
+    #[test]
+    fn batch_normalization_of_every_rank() {
+        for dims in [&[2, 3][..], &[2, 3, 2], &[1, 3, 2, 2], &[1, 2, 2, 1, 2]] {
+            batch_normalization(dims).check();
+            batch_normalization(dims).float("epsilon", 0.25).opset(9).check();
+        }
+        batch_normalization(&[2, 3, 2]).int("training_mode", 1).outputs(3).refused("training mode");
+    }
+
+    #[test]
+    fn local_response_normalization() {
+        for (size, channels) in [(1, 3), (3, 4), (3, 2), (5, 4), (5, 2), (7, 9)] {
+            for dims in [&[1, channels, 2, 2][..], &[2, channels, 2]] {
+                let lrn = case("LRN").input("x", dims).int("size", size).float("alpha", 0.5);
+                lrn.float("beta", 0.6).float("bias", 1.5).check();
+            }
+            case("LRN").input("x", &[1, channels, 2, 2]).int("size", size).check();
+        }
+        let sized = case("LRN").input("x", &[1, 3, 2, 2]).dynamic(&["n", "", "h", "w"]);
+        sized.int("size", 3).float("alpha", 0.5).check();
+    }
+
+    #[test]
+    fn snapshots() {
+        batch_normalization(&[1, 2, 3, 3]).snapshot("plain");
+        case("LRN").input("x", &[1, 4, 2, 2]).int("size", 3).snapshot("plain");
+    }
+}

@@ -177,3 +177,134 @@ fn global_max_pool(cx: &Rule) -> Result<()> {
     cx.emit(0, dx.scale(first_winners(cx.x(0)?, &axes)).sum(&axes, true));
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+
+    use crate::compile::rules::testing::{Case, PADDINGS, Padding, case};
+
+    /// Calls `check` with every kind of window along one axis.
+    fn grid(op: &str, check: impl Fn(Case)) {
+        for (stride, kernel) in [(1, 2), (1, 3), (2, 2), (2, 3), (3, 2), (3, 3), (2, 1)] {
+            for padding in PADDINGS.into_iter().filter(|p| kernel > 1 || *p == Padding::Of(0, 0)) {
+                // tract takes no notice of ceil_mode beside VALID.
+                let valid = padding == Padding::Auto("VALID");
+                for (size, ceil) in
+                    [(7, 0), (7, 1), (8, 1)].into_iter().filter(|c| c.1 == 0 || !valid)
+                {
+                    let case = case(op).input("x", &[1, 2, size]).ints("kernel_shape", &[kernel]);
+                    let case = case.ints("strides", &[stride]).padding(1, padding);
+                    check(if ceil == 1 { case.int("ceil_mode", 1) } else { case });
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_max_window_along_one_axis() {
+        grid("MaxPool", |case| case.check());
+    }
+
+    #[test]
+    fn every_average_window_along_one_axis() {
+        grid("AveragePool", |case| case.check());
+    }
+
+    #[test]
+    fn every_average_window_that_counts_its_padding() {
+        grid("AveragePool", |case| case.int("count_include_pad", 1).check());
+    }
+
+    #[test]
+    fn the_last_window_of_ceil_mode_stays_beside_valid() {
+        for op in ["MaxPool", "AveragePool"] {
+            let case = |dims| case(op).input("x", dims).ints("kernel_shape", &[2]);
+            let pool = || case(&[1, 1, 7]).ints("strides", &[2]).int("ceil_mode", 1);
+            pool().text("auto_pad", "VALID").same_steps_as(&pool());
+        }
+    }
+
+    #[test]
+    fn axes_differ() {
+        for op in ["MaxPool", "AveragePool"] {
+            for pads in [[0, 0, 0, 0], [1, 0, 1, 1], [0, 1, 1, 0]] {
+                for (strides, ceil) in [([1, 2], 0), ([2, 1], 1), ([3, 2], 1), ([2, 3], 0)] {
+                    let case = case(op).input("x", &[1, 2, 6, 5]).ints("kernel_shape", &[2, 3]);
+                    let case = case.ints("pads", &pads).ints("strides", &strides);
+                    case.int("ceil_mode", ceil).check();
+                }
+            }
+            let case = case(op).input("x", &[2, 2, 3, 3, 4]).ints("kernel_shape", &[2, 1, 3]);
+            case.ints("pads", &[1, 0, 1, 0, 0, 0]).ints("strides", &[1, 2, 1]).check();
+        }
+    }
+
+    #[test]
+    fn windows_with_gaps() {
+        for (stride, padding) in [1, 2].into_iter().flat_map(|s| PADDINGS.map(|p| (s, p))) {
+            for op in ["MaxPool", "AveragePool"] {
+                let case = case(op).input("x", &[1, 1, 7]).ints("kernel_shape", &[2]).opset(19);
+                case.ints("dilations", &[2]).ints("strides", &[stride]).padding(1, padding).check();
+            }
+        }
+    }
+
+    #[test]
+    fn indices_that_the_model_uses() {
+        let pool =
+            || case("MaxPool").input("x", &[2, 2, 4, 4]).ints("kernel_shape", &[2, 2]).outputs(2);
+        pool().check();
+        pool().int("storage_order", 1).check();
+    }
+
+    #[test]
+    fn the_first_of_equal_elements_wins() {
+        let pool = |op, values: &[f64]| case(op).input("x", &[1, 1, 2, 2]).values(values);
+        let first: &[&[f64]] = &[&[0.0, 1.0, 0.0, 0.0]];
+        pool("MaxPool", &[1.0, 3.0, 3.0, 3.0]).ints("kernel_shape", &[2, 2]).jacobian(first);
+        pool("GlobalMaxPool", &[1.0, 3.0, 3.0, 3.0]).jacobian(first);
+        let last: &[&[f64]] = &[&[0.0, 0.0, 1.0, 0.0]];
+        pool("MaxPool", &[1.0, -3.0, 4.0, 4.0]).ints("kernel_shape", &[2, 2]).jacobian(last);
+        pool("GlobalMaxPool", &[1.0, -3.0, 4.0, 4.0]).jacobian(last);
+    }
+
+    #[test]
+    fn all_of_space() {
+        for op in ["GlobalMaxPool", "GlobalAveragePool"] {
+            for dims in [&[1, 2, 3][..], &[2, 3, 2, 3], &[1, 2, 2, 3, 2], &[1, 1, 1, 1]] {
+                case(op).input("x", dims).check();
+            }
+            case(op).input("x", &[2, 2, 3, 2]).dynamic(&["n", "", "h", "w"]).check();
+        }
+    }
+
+    #[test]
+    fn sizes_known_at_run_time() {
+        for op in ["MaxPool", "AveragePool"] {
+            for (stride, pad) in [(1, 0), (2, 0), (2, 1), (3, 1)] {
+                for size in [6, 7] {
+                    let case = case(op).input("x", &[1, 1, size, 5]).dynamic(&["n", "", "h", "w"]);
+                    let case = case.ints("kernel_shape", &[3, 2]).ints("strides", &[stride, 2]);
+                    case.ints("pads", &[pad, 0, pad, 1]).check();
+                }
+            }
+        }
+        let case = case("AveragePool").input("x", &[1, 1, 6]).dynamic(&["", "", "w"]);
+        let case = case.ints("kernel_shape", &[3]).ints("pads", &[1, 2]).ints("strides", &[2]);
+        case.int("count_include_pad", 1).check();
+    }
+
+    #[test]
+    fn snapshots() {
+        for op in ["MaxPool", "AveragePool"] {
+            let pool = || case(op).input("x", &[1, 2, 5, 5]).ints("kernel_shape", &[3, 3]);
+            pool().ints("strides", &[2, 2]).snapshot("plain");
+            pool().ints("strides", &[3, 3]).int("ceil_mode", 1).snapshot("ceil");
+            pool().ints("pads", &[1, 0, 1, 1]).snapshot("padded");
+            let sized = case(op).input("x", &[1, 1, 5]).dynamic(&["", "", "w"]);
+            sized.ints("kernel_shape", &[2]).ints("pads", &[1, 0]).snapshot("dynamic");
+        }
+        case("GlobalMaxPool").input("x", &[1, 2, 3, 3]).snapshot("plain");
+        case("GlobalAveragePool").input("x", &[1, 2, 3, 3]).snapshot("plain");
+    }
+}

@@ -122,3 +122,95 @@ fn log_softmax(cx: &Rule) -> Result<()> {
     cx.emit(0, dx - total.broadcast(&dx.dims()));
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+
+    use crate::compile::rules::testing::case;
+
+    const REDUCTIONS: [&str; 3] = ["ReduceSum", "ReduceMean", "ReduceMax"];
+
+    #[test]
+    fn every_choice_of_axes() {
+        let lists: [&[i64]; 9] =
+            [&[0], &[1], &[2], &[-1], &[-3], &[0, 2], &[2, 0], &[-2, -1], &[0, 1, 2]];
+        for op in REDUCTIONS {
+            for axes in lists {
+                for keep in [0, 1] {
+                    let case = case(op).input("x", &[2, 3, 2]).ints_input("axes", axes);
+                    case.int("keepdims", keep).check();
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_axes() {
+        for op in REDUCTIONS {
+            for (keep, noop) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+                let plain = || case(op).input("x", &[2, 3]).int("keepdims", keep);
+                plain().int("noop_with_empty_axes", noop).check();
+                plain().ints_input("axes", &[]).int("noop_with_empty_axes", noop).check();
+            }
+            case(op).input("x", &[2, 3]).check();
+        }
+    }
+
+    #[test]
+    fn axes_of_older_operator_sets() {
+        for (op, opset) in [("ReduceSum", 11), ("ReduceMean", 13), ("ReduceMax", 13)] {
+            case(op).input("x", &[2, 3, 2]).ints("axes", &[-1, 0]).opset(opset).check();
+            case(op).input("x", &[2, 3]).int("keepdims", 0).opset(opset).check();
+        }
+    }
+
+    #[test]
+    fn sizes_known_at_run_time() {
+        for op in REDUCTIONS {
+            for (axes, keep) in
+                [(&[0][..], 0), (&[1], 1), (&[-1], 0), (&[0, 2], 0), (&[0, 1, 2], 1)]
+            {
+                let case = case(op).input("x", &[2, 3, 2]).dynamic(&["n", "t", ""]);
+                case.ints_input("axes", axes).int("keepdims", keep).check();
+            }
+        }
+        for op in ["Softmax", "LogSoftmax"] {
+            case(op).input("x", &[2, 3]).dynamic(&["n", "t"]).check();
+        }
+    }
+
+    #[test]
+    fn the_first_of_equal_elements_wins() {
+        let max = || case("ReduceMax").input("x", &[2, 2]).values(&[1.0, 3.0, 3.0, 3.0]);
+        max().jacobian(&[&[0.0, 1.0, 0.0, 0.0]]);
+        max().ints_input("axes", &[1, 0]).jacobian(&[&[0.0, 1.0, 0.0, 0.0]]);
+        max().ints_input("axes", &[0]).jacobian(&[&[0.0, 0.0, 1.0, 0.0], &[0.0, 1.0, 0.0, 0.0]]);
+        max().ints_input("axes", &[1]).jacobian(&[&[0.0, 1.0, 0.0, 0.0], &[0.0, 0.0, 1.0, 0.0]]);
+    }
+
+    #[test]
+    fn softmax_over_each_axis() {
+        for op in ["Softmax", "LogSoftmax"] {
+            for axis in -3..3 {
+                case(op).input("x", &[2, 3, 2]).int("axis", axis).check();
+            }
+            case(op).input("x", &[4]).check();
+            case(op).input("x", &[2, 3]).check();
+            for axis in 0..3 {
+                case(op).input("x", &[2, 2, 3]).int("axis", axis).opset(11).check();
+            }
+        }
+    }
+
+    #[test]
+    fn snapshots() {
+        for op in REDUCTIONS {
+            let reduce = || case(op).input("x", &[2, 3, 2]);
+            reduce().ints_input("axes", &[1]).int("keepdims", 0).snapshot("inner");
+            reduce().snapshot("all");
+        }
+        for op in ["Softmax", "LogSoftmax"] {
+            case(op).input("x", &[2, 3]).snapshot("plain");
+        }
+    }
+}

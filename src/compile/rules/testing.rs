@@ -46,6 +46,31 @@ enum Changing {
     Flat,
 }
 
+/// One way to pad every axis.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Padding {
+    /// So much before and behind.
+    Of(i64, i64),
+    /// The value of `auto_pad`.
+    Auto(&'static str),
+}
+
+/// Every form of padding, with one element at most.
+pub const PADDINGS: [Padding; 7] = [
+    Padding::Of(0, 0),
+    Padding::Of(1, 1),
+    Padding::Of(0, 1),
+    Padding::Of(1, 0),
+    Padding::Auto("SAME_UPPER"),
+    Padding::Auto("SAME_LOWER"),
+    Padding::Auto("VALID"),
+];
+
+/// Whether the environment variable `SLPC_LONG` asks for the larger grids.
+pub fn long() -> bool {
+    std::env::var_os("SLPC_LONG").is_some()
+}
+
 /// The name of the flat input of [`Changing::Flat`].
 const FLAT: &str = "flat";
 
@@ -133,6 +158,17 @@ impl Case {
     /// A float attribute.
     pub fn float(self, name: &str, value: f32) -> Self {
         self.attribute(name, value)
+    }
+
+    /// The attributes that ask for `padding` along each of `rank` axes.
+    pub fn padding(self, rank: usize, padding: Padding) -> Self {
+        match padding {
+            Padding::Auto(mode) => self.text("auto_pad", mode),
+            Padding::Of(0, 0) => self,
+            Padding::Of(begin, end) => {
+                self.ints("pads", &[vec![begin; rank], vec![end; rank]].concat())
+            }
+        }
     }
 
     /// A text attribute.

@@ -49,6 +49,7 @@ type Outputs = HashMap<String, Array>;
 
 /// Runs a model at inputs that differ in one tensor.
 struct Runner {
+    case: String,
     session: Session,
     name: String,
     dims: Vec<usize>,
@@ -60,7 +61,7 @@ impl Runner {
         let x = ArrayD::from_shape_vec(IxDyn(&self.dims), x.to_vec()).expect("as many values");
         let x = Array::floats(self.dtype, x).expect("a float type");
         let outputs = self.session.run(&[(&self.name, x)]);
-        outputs.unwrap_or_else(|error| panic!("{error}")).into_iter().collect()
+        outputs.unwrap_or_else(|error| panic!("{}: {error}", self.case)).into_iter().collect()
     }
 }
 
@@ -187,8 +188,10 @@ impl Case {
         let (wanted, found) = (measured.jacobian.view().into_dyn(), weights.view().into_dyn());
         close(&format!("{what}: weights"), wanted, found, difference, floor);
 
-        let linear = weights.dot(&Array1::from_vec(x.to_vec()));
-        let size = linear.iter().fold(size, |a, v| a.max(v.abs()));
+        let x = Array1::from_vec(x.to_vec());
+        let linear = weights.dot(&x);
+        let size =
+            weights.mapv(f64::abs).dot(&x.mapv(f64::abs)).iter().fold(size, |a, &v| a.max(v));
         let rest = (values - &linear).into_dyn();
         let bias = get("bias", &[count]);
         close(&format!("{what}: bias"), rest.view(), bias.view(), exact, 10.0 * size);
@@ -217,7 +220,7 @@ impl Case {
         let session = session.unwrap_or_else(|error| {
             panic!("{self}: {error}\n{}", onnx::text::print_graph_with_shapes(&model.graph))
         });
-        Runner { session, name: name.to_owned(), dims, dtype: self.dtype }
+        Runner { case: self.to_string(), session, name: name.to_owned(), dims, dtype: self.dtype }
     }
 }
 

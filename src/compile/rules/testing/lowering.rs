@@ -27,13 +27,23 @@ impl Case {
     #[track_caller]
     pub fn snapshot(&self, name: &str) {
         self.check();
-        let model = prepare(self.model(Changing::Each)).expect("the case is a model");
-        let shown = [self.lowered(&model, forward), self.lowered(&model, transposed)].join("\n");
         let mut settings = insta::Settings::new();
         settings.set_snapshot_path(FOLDER);
         settings.set_prepend_module_to_snapshot(false);
         settings.set_omit_expression(true);
-        settings.bind(|| insta::assert_snapshot!(format!("{}-{name}", self.op), shown));
+        settings.bind(|| insta::assert_snapshot!(format!("{}-{name}", self.op), self.steps()));
+    }
+
+    /// Asserts that the rule takes the same steps as in `other`, which tract can run.
+    #[track_caller]
+    pub fn same_steps_as(&self, other: &Self) {
+        assert_eq!(self.steps(), other.steps(), "{self} and {other}");
+    }
+
+    /// The linear steps as text, forward and transposed.
+    fn steps(&self) -> String {
+        let model = prepare(self.model(Changing::Each)).expect("the case is a model");
+        [self.lowered(&model, forward), self.lowered(&model, transposed)].join("\n")
     }
 
     /// The graph of `write` alone, without what its outputs don't need.
@@ -50,7 +60,11 @@ impl Case {
         let mut graph = e.finish().unwrap_or_else(|error| panic!("{self}: {error}"));
         graph.outputs = outputs;
         simplify::remove_dead(&mut graph, &HashSet::new());
-        let used = |id: &_| !graph.consumers(*id).is_empty() || graph.outputs.contains(id);
+        let used = |id: &_| {
+            !graph.consumers(*id).is_empty()
+                || graph.producer(*id).is_some()
+                || graph.outputs.contains(id)
+        };
         let values: Vec<_> = graph.values().map(|(id, _)| id).filter(|id| !used(id)).collect();
         graph.inputs.retain(|id| !values.contains(id));
         values.into_iter().for_each(|id| graph.remove_value(id));
