@@ -254,7 +254,14 @@ fn plan(model: InferenceModel) -> Result<Arc<TypedRunnableModel>> {
         [TypedModel::into_optimized, TypedModel::into_decluttered, Ok];
     let mut last = failure("no pass");
     for pass in passes {
-        let made = caught("cannot prepare the model", || pass(typed.clone())?.into_runnable());
+        let made = caught("cannot prepare the model", || {
+            let model = pass(typed.clone())?;
+            // The optimiser may take a node away that another still uses.
+            match model.nodes().iter().find(|node| node.op.name() == "Dummy") {
+                Some(node) => Err(TractError::msg(format!("{} was optimised away", node.name))),
+                None => model.into_runnable(),
+            }
+        });
         match made {
             Ok(plan) => return Ok(plan),
             Err(error) => last = error,

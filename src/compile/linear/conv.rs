@@ -141,29 +141,26 @@ fn spread_windows<'e>(
 ) -> Expr<'e> {
     let sizes = &to[3..];
     let from = dy.dims();
-    // What the stride left over at the end. Where the size is only known at run time, the most it
-    // can be is computed and the rest cut away.
+    // What the stride left over at the end. Where that is only known at run time, the most it can
+    // be is computed and the rest cut away.
     let rest = |axis: usize| {
-        let stride = geometry.strides[axis];
-        let spread = (fixed(&from[axis + 3]).map(|o| (o - 1) * stride), fixed(&sizes[axis]));
-        match spread {
-            _ if stride == 1 => 0,
-            (Some(spread), Some(size)) => {
-                size + geometry.begin[axis] + geometry.end[axis] - spread - geometry.reach(axis)
-            }
-            _ => stride - 1,
-        }
+        let stride = Dim::Value(geometry.strides[axis] as i32);
+        let padded = geometry.begin[axis] + geometry.end[axis] - geometry.reach(axis);
+        let spread = (from[axis + 3].clone() - Dim::Value(1)) * stride;
+        fixed(&(sizes[axis].clone() + Dim::Value(padded as i32) - spread).simplify())
     };
-    let rests: Vec<i64> = (0..geometry.rank()).map(rest).collect();
+    let rests: Vec<Option<i64>> = (0..geometry.rank()).map(rest).collect();
+    let extra = |(axis, rest): (usize, &Option<i64>)| rest.unwrap_or(geometry.strides[axis] - 1);
+    let extras: Vec<i64> = rests.iter().enumerate().map(extra).collect();
     let mut attributes = geometry.attributes(group);
-    if rests.iter().any(|&r| r != 0) {
-        attributes.push(("output_padding", rests.into()));
+    if extras.iter().any(|&r| r != 0) {
+        attributes.push(("output_padding", extras.into()));
     }
     let kernel = at.coefficient(kernel);
     let mut x = at.e.op("ConvTranspose", &[fold(dy), kernel], &attributes);
     let mut dims = x.dims();
     for axis in 0..geometry.rank() {
-        if fixed(&sizes[axis]).is_none() && geometry.strides[axis] != 1 {
+        if rests[axis].is_none() && geometry.strides[axis] != 1 {
             x = x.slice(axis + 2, &Dim::Value(0), &sizes[axis]);
         }
         dims[axis + 2] = sizes[axis].clone();

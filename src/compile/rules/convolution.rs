@@ -95,7 +95,8 @@ fn with_bias<'r, 'e>(
 ) -> Result<()> {
     let spatial = y_dims.len() - 2;
     let by_bias = cx.tangent(2).map(|db| {
-        let mut dims = db.dims();
+        let mut dims = vec![Dim::Value(1)];
+        dims.extend(db.dims());
         dims.extend(std::iter::repeat_n(Dim::Value(1), spatial));
         db.reshape(&dims).broadcast(y_dims)
     });

@@ -217,11 +217,9 @@ mod tests {
 
     #[test]
     fn the_last_window_of_ceil_mode_stays_beside_valid() {
-        for op in ["MaxPool", "AveragePool"] {
-            let case = |dims| case(op).input("x", dims).ints("kernel_shape", &[2]);
-            let pool = || case(&[1, 1, 7]).ints("strides", &[2]).int("ceil_mode", 1);
-            pool().text("auto_pad", "VALID").same_steps_as(&pool());
-        }
+        let pool = || case("AveragePool").input("x", &[1, 1, 7]).ints("kernel_shape", &[2]);
+        let pool = || pool().ints("strides", &[2]).int("ceil_mode", 1);
+        pool().text("auto_pad", "VALID").same_steps_as(&pool());
     }
 
     #[test]
