@@ -55,26 +55,22 @@ impl Linear for Winners {
 
     fn forward<'e>(&self, at: &Lower<'e, '_>, x: &[Option<Expr<'e>>]) -> Expr<'e> {
         let flat = [at.seeds.clone(), at.e.product(&at.inputs[0].dims)];
-        let indices = self.flat_indices(at);
+        let count = at.e.product(&at.output.dims);
+        let indices = at.e.expr(self.indices).reshape(&[count]);
         only(x).reshape(&flat).gather(indices, 1).reshape(&at.out_dims())
     }
 
     fn transposed<'e>(&self, at: &Lower<'e, '_>, dy: Expr<'e>) -> Vec<Expr<'e>> {
         let flat_in = [at.seeds.clone(), at.e.product(&at.inputs[0].dims)];
         let flat_out = [at.seeds.clone(), at.e.product(&at.output.dims)];
-        let sum = scatter(dy.reshape(&flat_out), self.flat_indices(at), 1, &flat_in);
+        let indices = at.e.expr(self.indices);
+        let sum = scatter(dy.reshape(&flat_out), indices, 1, &flat_in);
         vec![sum.reshape(&at.in_dims(0))]
     }
 
     fn samples(&self, inputs: &[(&Var, &Samples)], _: &Var) -> Option<Samples> {
         let samples = inputs[0].1;
         (samples.axis < 2).then(|| samples.clone())
-    }
-}
-
-impl Winners {
-    fn flat_indices<'e>(&self, at: &Lower<'e, '_>) -> Expr<'e> {
-        at.e.expr(self.indices).reshape(&[at.e.product(&at.output.dims)])
     }
 }
 
@@ -86,8 +82,8 @@ fn scatter<'e>(x: Expr<'e>, indices: Expr<'e>, axis: usize, to: &[Dim]) -> Expr<
     let mut dims = to.to_vec();
     dims[axis] = count.clone();
     let mut aligned = vec![Dim::Value(1); to.len()];
-    aligned[axis] = count.clone();
-    let indices = indices.reshape(&[count]).reshape(&aligned).expand(&dims);
+    aligned[axis] = count;
+    let indices = indices.reshape(&aligned).expand(&dims);
     let zeros = Expr::zeros(e, x.dtype(), to);
     let attributes = [("axis", (axis as i64).into()), ("reduction", "add".into())];
     e.op("ScatterElements", &[zeros, indices, x.reshape(&dims)], &attributes).assume(to)

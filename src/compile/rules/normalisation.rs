@@ -67,8 +67,8 @@ fn lrn(cx: &Rule) -> Result<()> {
     let power = |p: f64| d.binary("Pow", d.number(p));
     let around = dx.scale(x).reshape(&columns);
     let around = around.conv(ones.id, 1, geometry, columns.to_vec()).reshape(&dims);
-    let pull = x * power(-beta - 1.0) * (2.0 * beta * share);
-    cx.emit(0, dx.scale(power(-beta)) - around.scale(pull));
+    let pull = x * power(-beta - 1.0) * (-2.0 * beta * share);
+    cx.emit(0, dx.scale(power(-beta)) + around.scale(pull));
     Ok(())
 }
 

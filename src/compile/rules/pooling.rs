@@ -159,7 +159,10 @@ fn known_shares(
         totals = totals.iter().flat_map(|t| counts.iter().map(move |c| t * c)).collect();
     }
     let shares: Vec<f64> = totals.iter().map(|&t| if t == 0.0 { 0.0 } else { 1.0 / t }).collect();
-    Tensor::floats(dtype, outputs.to_vec(), &shares)
+    match shares.split_first() {
+        Some((first, rest)) if rest.iter().all(|s| s == first) => Tensor::float(dtype, *first),
+        _ => Tensor::floats(dtype, outputs.to_vec(), &shares),
+    }
 }
 
 fn global_average_pool(cx: &Rule) -> Result<()> {

@@ -112,14 +112,14 @@ fn softmax(cx: &Rule) -> Result<()> {
     let (dx, y, axis) = (cx.dx(0)?, cx.y(0)?, softmax_axis(cx)?);
     let weighted = dx.scale(y);
     let total = weighted.sum(&[axis], true).broadcast(&dx.dims());
-    cx.emit(0, weighted - total.scale(y));
+    cx.emit(0, weighted + total.scale(-y));
     Ok(())
 }
 
 fn log_softmax(cx: &Rule) -> Result<()> {
     let (dx, y, axis) = (cx.dx(0)?, cx.y(0)?, softmax_axis(cx)?);
-    let total = dx.scale(y.unary("Exp")).sum(&[axis], true);
-    cx.emit(0, dx - total.broadcast(&dx.dims()));
+    let total = dx.scale(-y.unary("Exp")).sum(&[axis], true);
+    cx.emit(0, dx + total.broadcast(&dx.dims()));
     Ok(())
 }
 
