@@ -5,6 +5,8 @@
 //! shape of a value where they are not. An error of emission is kept, work goes on with values of
 //! unknown shape, and [`Emit::finish`] gives the first error.
 
+mod expr;
+
 use std::cell::RefCell;
 use std::collections::HashMap;
 
@@ -14,6 +16,8 @@ use rten_shape_inference::SymbolGen;
 use super::infer;
 use crate::error::{Error, Result};
 use crate::graph::{Attr, DataType, Dim, Facts, Graph, Node, Tensor, Value, ValueId, fixed};
+
+pub use expr::Expr;
 
 /// Emits nodes into a graph.
 pub struct Emit(RefCell<Builder>);
@@ -28,15 +32,6 @@ struct Builder {
     counters: HashMap<String, usize>,
     symbols: SymbolGen,
     error: Option<Error>,
-}
-
-/// A value of the graph being built, with arithmetic.
-#[derive(Clone, Copy)]
-pub struct Expr<'e> {
-    /// Where the value is built.
-    pub e: &'e Emit,
-    /// The value.
-    pub id: ValueId,
 }
 
 impl Emit {
@@ -329,216 +324,5 @@ fn note_extents(extents: &mut HashMap<Dim, (ValueId, usize)>, id: ValueId, facts
         if fixed(&dim).is_none() {
             extents.entry(dim).or_insert((id, axis));
         }
-    }
-}
-
-impl<'e> Expr<'e> {
-    /// The element type; float32 where it is unknown.
-    pub fn dtype(self) -> DataType {
-        self.e.graph(|graph| graph.value(self.id).dtype).unwrap_or(DataType::F32)
-    }
-
-    /// The dimensions; none, and an error kept, where the rank is unknown.
-    pub fn dims(self) -> Vec<Dim> {
-        let (dims, name) =
-            self.e.graph(|graph| (graph.value(self.id).dims(), graph.value(self.id).name.clone()));
-        dims.unwrap_or_else(|| {
-            self.e.fail(
-                Error::unsupported("the rank of this value cannot be inferred")
-                    .value(name)
-                    .help("give the model's inputs shapes"),
-            );
-            Vec::new()
-        })
-    }
-
-    /// The number of dimensions.
-    pub fn rank(self) -> usize {
-        self.dims().len()
-    }
-
-    /// The elements as integers, where the value is an initializer of integers.
-    pub fn as_ints(self) -> Option<Vec<i64>> {
-        self.e.graph(|graph| graph.value(self.id).tensor.as_ref().and_then(|t| t.to_ints().ok()))
-    }
-
-    /// The elements as floats, where the value is an initializer of floats.
-    pub fn as_floats(self) -> Option<Vec<f64>> {
-        self.e.graph(|graph| graph.value(self.id).tensor.as_ref().and_then(|t| t.to_floats().ok()))
-    }
-
-    /// An operator of one input.
-    pub fn unary(self, op: &str) -> Self {
-        self.e.op(op, &[self], &[])
-    }
-
-    /// An operator of two inputs.
-    pub fn binary(self, op: &str, other: Self) -> Self {
-        self.e.op(op, &[self, other], &[])
-    }
-
-    /// A constant of this value's type.
-    pub fn number(self, value: f64) -> Self {
-        self.e.float(self.dtype(), value)
-    }
-
-    /// The value in type `dtype`.
-    pub fn cast(self, dtype: DataType) -> Self {
-        if self.dtype() == dtype {
-            return self;
-        }
-        self.e.op("Cast", &[self], &[("to", i64::from(dtype as i32).into())])
-    }
-
-    /// The value in the type in which sums of it are accumulated.
-    pub fn widen(self) -> Self {
-        self.cast(self.dtype().accumulator())
-    }
-
-    /// 1 where the Boolean value holds, 0 elsewhere, in type `dtype`.
-    pub fn indicator(self, dtype: DataType) -> Self {
-        self.cast(dtype)
-    }
-
-    /// The elements in row-major order under other dimensions.
-    pub fn reshape(self, dims: &[Dim]) -> Self {
-        let old = self.dims();
-        if old == dims {
-            return self;
-        }
-        // At most one dimension may be left to the runtime (-1); an equal one at the same place
-        // can be copied (0). Dimensions that are zero allow neither.
-        let empty = dims.iter().chain(&old).any(|d| fixed(d) == Some(0));
-        let mut wildcard = false;
-        let spec: Option<Vec<i64>> = dims
-            .iter()
-            .enumerate()
-            .map(|(i, d)| match fixed(d) {
-                Some(n) => Some(n),
-                None if empty => None,
-                None if old.get(i) == Some(d) => Some(0),
-                None => (!std::mem::replace(&mut wildcard, true)).then_some(-1),
-            })
-            .collect();
-        let (shape, zero) = match spec {
-            Some(spec) if !empty => (self.e.ints(&spec), 0),
-            _ => (self.e.shape(dims), i64::from(empty)),
-        };
-        let attributes: &[(&str, Attr)] =
-            if zero == 1 { &[("allowzero", Attr::Int(1))] } else { &[] };
-        let result = self.e.op("Reshape", &[self, shape], attributes);
-        result.assume(dims)
-    }
-
-    /// Notes dimensions that are known to hold but were not inferred.
-    pub fn assume(self, dims: &[Dim]) -> Self {
-        self.e.graph_mut(|graph| {
-            let value = graph.value_mut(self.id);
-            if value.dims().is_none_or(|old| old != dims) {
-                value.facts = Facts::from_shape(dims.to_vec());
-            }
-        });
-        self
-    }
-
-    /// The value repeated along axes of size 1 to the dimensions `dims`.
-    pub fn expand(self, dims: &[Dim]) -> Self {
-        let old = self.dims();
-        if old == dims {
-            return self;
-        }
-        // Expand broadcasts both ways, so an axis that stays can be asked for with size 1.
-        let new = dims.len().saturating_sub(old.len());
-        let stays = |i: usize| i.checked_sub(new).is_some_and(|i| old[i] == dims[i + new]);
-        let asked: Vec<Dim> = dims
-            .iter()
-            .enumerate()
-            .map(|(i, d)| if stays(i) { Dim::Value(1) } else { d.clone() })
-            .collect();
-        self.e.op("Expand", &[self, self.e.shape(&asked)], &[]).assume(dims)
-    }
-
-    /// The axes in another order.
-    pub fn transpose(self, perm: &[usize]) -> Self {
-        if perm.iter().enumerate().all(|(i, &p)| i == p) {
-            return self;
-        }
-        let perm: Vec<i64> = perm.iter().map(|&p| p as i64).collect();
-        self.e.op("Transpose", &[self], &[("perm", perm.into())])
-    }
-
-    /// Axes of size 1 inserted at `axes` of the result.
-    pub fn unsqueeze(self, axes: &[i64]) -> Self {
-        self.e.op("Unsqueeze", &[self, self.e.ints(axes)], &[])
-    }
-
-    /// A reduction over `axes`, which stay with size 1 if `keep`.
-    pub fn reduce(self, op: &str, axes: &[usize], keep: bool) -> Self {
-        let axes: Vec<i64> = axes.iter().map(|&a| a as i64).collect();
-        let keep = i64::from(keep).into();
-        self.e.op(op, &[self, self.e.ints(&axes)], &[("keepdims", keep)])
-    }
-
-    /// Elements by index along an axis.
-    pub fn gather(self, indices: Self, axis: usize) -> Self {
-        self.e.op("Gather", &[self, indices], &[("axis", (axis as i64).into())])
-    }
-
-    /// `start..end` along an axis.
-    pub fn slice(self, axis: usize, start: &Dim, end: &Dim) -> Self {
-        if fixed(start) == Some(0) && self.dims().get(axis) == Some(end) {
-            return self;
-        }
-        let (start, end) = (self.e.extent(start), self.e.extent(end));
-        self.e.op("Slice", &[self, start, end, self.e.ints(&[axis as i64])], &[])
-    }
-
-    /// Values one after another along an axis.
-    pub fn concat(parts: &[Self], axis: usize) -> Self {
-        match parts {
-            [one] => *one,
-            _ => parts[0].e.op("Concat", parts, &[("axis", (axis as i64).into())]),
-        }
-    }
-
-    /// Zeros of the given type and dimensions.
-    pub fn zeros(e: &'e Emit, dtype: DataType, dims: &[Dim]) -> Self {
-        Self::filled(e, dtype, 0.0, dims)
-    }
-
-    /// One number at every place of the given dimensions.
-    pub fn filled(e: &'e Emit, dtype: DataType, number: f64, dims: &[Dim]) -> Self {
-        let number = Tensor::floats(dtype, vec![1], &[number]);
-        e.op("ConstantOfShape", &[e.shape(dims)], &[("value", number.into())]).assume(dims)
-    }
-
-    /// `self` where the Boolean `condition` holds, `other` elsewhere.
-    pub fn where_(self, condition: Self, other: Self) -> Self {
-        self.e.op("Where", &[condition, self, other], &[])
-    }
-}
-
-macro_rules! arithmetic {
-    ($($trait:ident $method:ident $op:literal),*) => {$(
-        impl<'e> std::ops::$trait for Expr<'e> {
-            type Output = Expr<'e>;
-            fn $method(self, other: Self) -> Self {
-                self.binary($op, other)
-            }
-        }
-        impl<'e> std::ops::$trait<f64> for Expr<'e> {
-            type Output = Expr<'e>;
-            fn $method(self, other: f64) -> Self {
-                self.binary($op, self.number(other))
-            }
-        }
-    )*};
-}
-arithmetic!(Add add "Add", Sub sub "Sub", Mul mul "Mul", Div div "Div");
-
-impl std::ops::Neg for Expr<'_> {
-    type Output = Self;
-    fn neg(self) -> Self {
-        self.unary("Neg")
     }
 }
