@@ -9,3 +9,4 @@ pub mod files;
 pub mod graph;
 pub mod onnx;
 pub mod render;
+pub mod verify;

@@ -1,11 +1,14 @@
 //! The command line: one file a subcommand; no mathematics, no graph surgery.
 
 pub mod data;
+mod inspect;
 mod preprocess;
+mod samples;
 mod size;
 mod summary;
 mod terminal;
 mod transform;
+mod verify;
 
 use clap::{Parser, Subcommand};
 
@@ -25,6 +28,8 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Transform(transform::Transform),
+    Inspect(inspect::Inspect),
+    Verify(verify::Verify),
 }
 
 /// Does what the command line says.
@@ -34,5 +39,7 @@ enum Command {
 pub fn run(cli: &Cli) -> Result<()> {
     match &cli.command {
         Command::Transform(command) => command.run(),
+        Command::Inspect(command) => command.run(),
+        Command::Verify(command) => command.run(),
     }
 }

@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use super::size::Size;
 use super::summary;
 use super::terminal::{Output, failure, is_standard, note, say};
+use super::verify;
 use crate::compile::plan::{Direction, Limits};
 use crate::compile::project::Quantity;
 use crate::compile::select::{Batch, Choice};
@@ -15,6 +16,7 @@ use crate::compile::{LayerRequest, Options, transform};
 use crate::error::{Error, Result};
 use crate::graph::Model;
 use crate::onnx::{self, Weights};
+use crate::verify::{Settings, verify as measure};
 
 /// Write the augmented model, which also computes the switched linear projection.
 #[derive(Args, Debug)]
@@ -61,6 +63,9 @@ pub struct Transform {
     /// The runtime; all values give what every one of them runs
     #[arg(long, default_value = "any")]
     target: Target,
+    /// Check the result as slpc verify does
+    #[arg(long)]
+    verify: bool,
     /// Print the plan: direction, seeds, and the linear steps of each operator
     #[arg(long)]
     explain: bool,
@@ -122,6 +127,7 @@ impl Transform {
         }
         let before = model_bytes(&model);
         let options = self.options(&model);
+        let source = self.verify.then(|| model.clone());
         let (model, summary) =
             transform(model, &options).map_err(|error| error.file(&self.model))?;
         let after = self.write(&model, &output)?;
@@ -135,14 +141,42 @@ impl Transform {
             (true, _) => report.json(self.explain),
             (false, explain) => report.text(explain),
         };
-        match (self.quiet, is_standard(&output)) {
-            (true, _) => Ok(()),
-            (false, true) => {
-                note(&text);
-                Ok(())
-            }
-            (false, false) => say(&text),
+        self.tell(&text, &output)?;
+        match &source {
+            Some(source) => self.check(&model, source, &output),
+            None => Ok(()),
         }
+    }
+
+    /// Prints `text`, on standard error where the model takes standard output.
+    fn tell(&self, text: &str, output: &Path) -> Result<()> {
+        match (self.quiet, is_standard(output)) {
+            (true, _) => {}
+            (false, true) => note(text),
+            (false, false) => say(text)?,
+        }
+        Ok(())
+    }
+
+    /// Measures the promises of what was written.
+    fn check(&self, model: &Model, source: &Model, output: &Path) -> Result<()> {
+        let written;
+        let model = match is_standard(output) {
+            true => model,
+            false => {
+                written = onnx::load(output)?;
+                &written
+            }
+        };
+        let samples = verify::DEFAULT_SAMPLES;
+        let settings = Settings { samples, source: Some(source), ..Settings::default() };
+        let report = measure(model, &settings).map_err(|error| error.file(output))?;
+        let text = match self.json {
+            true => verify::as_json(&report),
+            false => format!("\n{}", verify::as_table(&report)),
+        };
+        self.tell(&text, output)?;
+        verify::judge(&report).map_err(|error| error.file(output))
     }
 
     fn options(&self, model: &Model) -> Options {

@@ -69,6 +69,8 @@ impl Default for Options {
 pub struct Summary {
     /// The name of the projected input.
     pub input: String,
+    /// The axis of the input along which the samples lie; none where all of it is one sample.
+    pub batch: Option<usize>,
     /// The layers, with their aliases, values and neurons.
     pub layers: Vec<LayerSummary>,
     /// The decisions.
@@ -94,6 +96,8 @@ pub struct LayerSummary {
     pub dims: String,
     /// The number of chosen neurons, where it is known.
     pub neurons: Option<i64>,
+    /// The choice of neurons: `all`, `top:K`, `runtime` or flat numbers and ranges.
+    pub choice: String,
     /// Whether theorem 1 holds exactly.
     pub exact: bool,
 }
@@ -140,6 +144,7 @@ pub fn transform(model: Model, options: &Options) -> Result<(Model, Summary)> {
     simplify::simplify(&mut model.graph, &kept);
     let summary = Summary {
         input: input_name,
+        batch: layers.first().and_then(|layer| layer.input_batch),
         layers: summaries,
         plan,
         steps,
@@ -318,6 +323,7 @@ fn summarise(graph: &Graph, path: &Path, layers: &[(Layer, Option<String>)]) -> 
             enters: enters.clone(),
             dims: select::display_dims(&layer.dims),
             neurons: chosen(layer),
+            choice: layer.neurons.to_string(),
             exact: select::is_exact(graph, path, layer.value),
         })
         .collect()
@@ -333,6 +339,7 @@ fn record(model: &mut Model, summary: &Summary, options: &Options, terms: &[Vec<
     note("version", env!("CARGO_PKG_VERSION").to_owned());
     note("source.sha256", model.hash.clone());
     note("input", summary.input.clone());
+    note("batch", summary.batch.map_or("none".to_owned(), |axis| axis.to_string()));
     note("direction", summary.plan.direction.to_string());
     let emit: Vec<_> = options.emit.iter().map(|q| q.name()).collect();
     note("emit", emit.join(","));
@@ -341,6 +348,7 @@ fn record(model: &mut Model, summary: &Summary, options: &Options, terms: &[Vec<
     for (layer, terms) in summary.layers.iter().zip(terms) {
         note(&format!("layer.{}.value", layer.alias), layer.value.clone());
         note(&format!("layer.{}.neurons", layer.alias), layer.dims.clone());
+        note(&format!("layer.{}.choice", layer.alias), layer.choice.clone());
         note(&format!("layer.{}.exact", layer.alias), layer.exact.to_string());
         if !terms.is_empty() {
             note(

@@ -1,5 +1,6 @@
 //! Which neurons of a layer: `all`, `top:K`, `3,17,40..49`, `[12,3,4]`, `[12,:,:]`, `runtime`.
 
+use std::fmt;
 use std::str::FromStr;
 
 use super::neuron_count;
@@ -17,6 +18,25 @@ pub enum Neurons {
     List(Vec<i64>),
     /// Those the graph is given as an input.
     Runtime,
+}
+
+impl fmt::Display for Neurons {
+    /// As it is typed, with numbers in a row as ranges.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("all"),
+            Self::Top(k) => write!(f, "top:{k}"),
+            Self::Runtime => f.write_str("runtime"),
+            Self::List(list) => {
+                let rows = list.chunk_by(|a, b| a + 1 == *b);
+                let texts = rows.map(|row| match row {
+                    [one] => one.to_string(),
+                    _ => format!("{}..{}", row[0], row[row.len() - 1]),
+                });
+                f.write_str(&texts.collect::<Vec<_>>().join(","))
+            }
+        }
+    }
 }
 
 /// A choice of neurons as it is typed, before the layer is known.
@@ -201,6 +221,19 @@ mod tests {
         ];
         for (text, expected) in cases {
             assert_eq!(resolve(text).unwrap(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn choices_are_written_as_they_are_typed() {
+        for (text, written) in [
+            ("all", "all"),
+            ("top:3", "top:3"),
+            ("runtime", "runtime"),
+            ("3,17,20..22,0,1", "3,17,20..22,0..1"),
+            ("[1,0,:]", "12..15"),
+        ] {
+            assert_eq!(resolve(text).unwrap().to_string(), written);
         }
     }
 

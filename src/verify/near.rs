@@ -1,0 +1,116 @@
+//! What the augmented model promises near an input: steps that keep the state, and slopes.
+
+use super::feed::{Inputs, Outputs, samples};
+use super::noise::Noise;
+use super::promises::Rows;
+use super::report::{Promise, Tally};
+use super::steps::{self, Along};
+use super::{Check, outputs};
+use crate::error::{Error, Result};
+
+/// The directions that are stepped into.
+const DIRECTIONS: [Along; 6] =
+    [Along::All, Along::Few, Along::Itself, Along::All, Along::Few, Along::Itself];
+
+impl Check<'_> {
+    /// Steps in several directions, of falling size until every row has kept its state.
+    pub(super) fn steps(&mut self, inputs: &Inputs, before: &Outputs) -> Result<()> {
+        let name = self.name();
+        let x = steps::projected(inputs, &name)?;
+        let mut noise = Noise::new(2);
+        for along in DIRECTIONS {
+            let way = steps::direction(x, along, &mut noise);
+            for size in steps::STEPS {
+                let change: Vec<f64> = way.iter().map(|v| v * size).collect();
+                let moved = steps::stepped(inputs, &name, &change, 1.0)?;
+                let after = outputs(self.augmented.run(self.subject.model, &moved)?);
+                let new_x = steps::projected(&moved, &name)?;
+                let mut all = true;
+                for (index, layer) in self.subject.layers.iter().enumerate() {
+                    let given = self.given(layer);
+                    let old = Rows::new(before, layer, x, self.subject.batch);
+                    let new = Rows::new(&after, layer, new_x, self.subject.batch);
+                    let same = steps::same_neurons(&old, &new, &given);
+                    let tolerance = Promise::Projection.bound(self.dtype(layer));
+                    let mut ignored = Tally::default();
+                    let tally = if layer.exact { &mut self.tallies[index] } else { &mut ignored };
+                    let seen = steps::predict(&old, &new, &same, tolerance, tally);
+                    self.kept[index].tried += seen.tried;
+                    self.kept[index].kept += seen.kept;
+                    all &= seen.kept == seen.tried || !layer.exact;
+                }
+                if all {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Central differences of the layers' own values; the best size of step counts for each row.
+    pub(super) fn slopes(&mut self, inputs: &Inputs, added: &Outputs) -> Result<()> {
+        let name = self.name();
+        let x = steps::projected(inputs, &name)?;
+        let way = steps::direction(x, Along::All, &mut Noise::new(3));
+        let mut best: Vec<Vec<Option<f64>>> = vec![Vec::new(); self.subject.layers.len()];
+        for size in steps::SLOPES {
+            let change: Vec<f64> = way.iter().map(|v| v * size).collect();
+            let ends = [-1.0, 1.0].map(|sign| steps::stepped(inputs, &name, &change, sign));
+            let [low, high] = ends;
+            let (low, high) = (low?, high?);
+            let low_own = outputs(self.base.run(&self.cut, &low)?);
+            let high_own = outputs(self.base.run(&self.cut, &high)?);
+            for (index, layer) in self.subject.layers.iter().enumerate() {
+                let rows = Rows::new(added, layer, x, self.subject.batch);
+                let neurons = rows.neurons(&self.given(layer));
+                let ends = [(&low, &low_own), (&high, &high_own)].map(|(inputs, own)| {
+                    let x = steps::projected(inputs, &name)?;
+                    let values = own.get(&layer.value).unwrap_or(x);
+                    let batch = self.subject.batch;
+                    Ok::<_, Error>((samples(x, batch), samples(values, batch)))
+                });
+                let [low, high] = ends;
+                let errors = slope_errors(&rows, &neurons, &low?, &high?);
+                best[index].resize(errors.len(), None);
+                for (best, error) in best[index].iter_mut().zip(errors) {
+                    *best = match (*best, error) {
+                        (Some(a), Some(b)) => Some(a.min(b)),
+                        (a, b) => a.or(b),
+                    };
+                }
+            }
+        }
+        let types: Vec<_> = self.subject.layers.iter().map(|layer| self.dtype(layer)).collect();
+        for ((tally, errors), dtype) in self.tallies.iter_mut().zip(best).zip(types) {
+            if dtype.bits() < 32 {
+                continue;
+            }
+            errors.into_iter().flatten().for_each(|e| tally.see(Promise::Slope, e, 1.0));
+        }
+        Ok(())
+    }
+}
+
+type Samples = Vec<Vec<f64>>;
+
+/// By row, the error of the weights as slopes between two ends, each the inputs and the layer's
+/// values by sample.
+fn slope_errors(
+    rows: &Rows<'_>,
+    neurons: &[Vec<usize>],
+    (low, low_own): &(Samples, Samples),
+    (high, high_own): &(Samples, Samples),
+) -> Vec<Option<f64>> {
+    let mut errors = Vec::new();
+    for (sample, chosen) in neurons.iter().enumerate() {
+        for (place, &neuron) in chosen.iter().enumerate() {
+            let w = rows.map("weights", sample * chosen.len() + place);
+            let at = |own: &Samples| own.get(sample).and_then(|own| own.get(neuron)).copied();
+            let difference = at(high_own).zip(at(low_own)).map(|(a, b)| (a - b) / 2.0);
+            errors.push(w.zip(difference).and_then(|(w, difference)| {
+                steps::slope_error(&w, &low[sample], &high[sample], difference)
+            }));
+        }
+    }
+    errors
+}
