@@ -324,7 +324,8 @@ impl Floats {
 
 /// Value `index` of `total` in (−2, 2), in shuffled order, away from multiples of one half.
 fn grid(index: usize, total: usize) -> f64 {
-    let coprime = |step: &usize| (2..=*step).all(|d| step % d != 0 || !total.is_multiple_of(d));
+    let coprime =
+        |step: &usize| (2..=*step).all(|d| !step.is_multiple_of(d) || !total.is_multiple_of(d));
     let step = (total * 5 / 8 + 1..).find(coprime).unwrap_or(1);
     let place = 8.0 * ((index * step % total) as f64 + 0.5) / total as f64;
     (place.floor() + 0.1 + 0.8 * place.fract()) / 2.0 - 2.0
