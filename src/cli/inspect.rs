@@ -97,7 +97,12 @@ fn as_text(input: &str, lines: &[Line], missing: &[(String, String)]) -> String 
             line.shape.clone(),
             line.neurons.map_or("?".to_owned(), |n| n.to_string()),
             line.activation.clone().unwrap_or_else(|| "-".to_owned()),
-            if line.exact { "exact" } else { "tangent" }.to_owned(),
+            match (line.covered, line.exact) {
+                (false, _) => "?",
+                (true, true) => "exact",
+                (true, false) => "tangent",
+            }
+            .to_owned(),
             if line.covered { "all" } else { "missing" }.to_owned(),
         ]);
     }
@@ -120,7 +125,7 @@ fn as_json(input: &str, lines: &[Line], missing: &[(String, String)]) -> String 
             "shape": line.shape,
             "neurons": line.neurons,
             "activation": line.activation,
-            "exact": line.exact,
+            "exact": line.covered.then_some(line.exact),
             "covered": line.covered,
         })
     };

@@ -3,6 +3,7 @@
 pub mod data;
 mod inspect;
 mod preprocess;
+mod run;
 mod samples;
 mod size;
 mod summary;
@@ -30,6 +31,7 @@ enum Command {
     Transform(transform::Transform),
     Inspect(inspect::Inspect),
     Verify(verify::Verify),
+    Run(run::Run),
 }
 
 /// Does what the command line says.
@@ -41,5 +43,6 @@ pub fn run(cli: &Cli) -> Result<()> {
         Command::Transform(command) => command.run(),
         Command::Inspect(command) => command.run(),
         Command::Verify(command) => command.run(),
+        Command::Run(command) => command.run(),
     }
 }
