@@ -2,9 +2,8 @@
 
 use super::scale::only;
 use super::{Linear, Lower, Samples, Var};
-use crate::compile::build::{Emit, Expr};
-use crate::error::Error;
-use crate::graph::{Dim, fixed};
+use crate::compile::build::Expr;
+use crate::graph::Dim;
 
 /// The same elements in row-major order under the output's dimensions. Transposed: back again.
 #[derive(Debug)]
@@ -80,7 +79,7 @@ impl Linear for Broadcast {
     }
 
     fn transposed<'e>(&self, at: &Lower<'e, '_>, dy: Expr<'e>) -> Vec<Expr<'e>> {
-        vec![sum_to(at.e, dy, at.output, at.inputs[0], &at.in_dims(0))]
+        vec![sum_to(dy, at.output, at.inputs[0], &at.in_dims(0))]
     }
 
     fn samples(&self, inputs: &[(&Var, &Samples)], output: &Var) -> Option<Samples> {
@@ -96,7 +95,7 @@ impl Linear for SumTo {
     }
 
     fn forward<'e>(&self, at: &Lower<'e, '_>, x: &[Option<Expr<'e>>]) -> Expr<'e> {
-        sum_to(at.e, only(x), at.inputs[0], at.output, &at.out_dims())
+        sum_to(only(x), at.inputs[0], at.output, &at.out_dims())
     }
 
     fn transposed<'e>(&self, at: &Lower<'e, '_>, dy: Expr<'e>) -> Vec<Expr<'e>> {
@@ -118,23 +117,11 @@ fn broadcast<'e>(x: Expr<'e>, from: &Var, to: &[Dim]) -> Expr<'e> {
     x.reshape(&dims).expand(to)
 }
 
-fn sum_to<'e>(e: &'e Emit, x: Expr<'e>, from: &Var, to: &Var, seeded: &[Dim]) -> Expr<'e> {
+fn sum_to<'e>(x: Expr<'e>, from: &Var, to: &Var, seeded: &[Dim]) -> Expr<'e> {
     let missing = from.dims.len() - to.dims.len();
-    let mut axes: Vec<usize> = (1..=missing).collect();
-    for (i, (wide, narrow)) in from.dims[missing..].iter().zip(&to.dims).enumerate() {
-        if wide == narrow {
-            continue;
-        }
-        if fixed(narrow) != Some(1) {
-            e.fail(
-                Error::unsupported(format!(
-                    "whether an axis of size {narrow} is broadcast to {wide} is only known at run time"
-                ))
-                .help("fix that dimension in the model"),
-            );
-        }
-        axes.push(1 + missing + i);
-    }
+    let shared = from.dims[missing..].iter().zip(&to.dims).enumerate();
+    let summed = shared.filter(|(_, (wide, narrow))| wide != narrow).map(|(i, _)| 1 + missing + i);
+    let axes: Vec<usize> = (1..=missing).chain(summed).collect();
     if axes.is_empty() {
         return x;
     }

@@ -150,7 +150,9 @@ fn embed<'e>(x: Expr<'e>, axis: usize, start: &Dim, to: &[Dim]) -> Expr<'e> {
                 dims[axis] = width.clone();
                 Expr::zeros(x.e, x.dtype(), &dims)
             };
-            Expr::concat(&[zeros(start), x, zeros(&after)], axis).assume(to)
+            let border = |width: &Dim| (fixed(width) != Some(0)).then(|| zeros(width));
+            let parts = [border(start), Some(x), border(&after)];
+            Expr::concat(&parts.into_iter().flatten().collect::<Vec<_>>(), axis).assume(to)
         }
     }
 }

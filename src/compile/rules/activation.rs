@@ -27,7 +27,7 @@ pub(super) const RULES: &[Entry] = &[
     Entry::smooth("Celu", First, celu),
     Entry::smooth("Exp", First, exp),
     Entry::smooth("Log", First, log),
-    Entry::smooth("Sqrt", First, sqrt),
+    Entry::smooth("Sqrt", First, sqrt).kink("0 at 0"),
     Entry::smooth("Reciprocal", First, reciprocal),
     Entry::smooth("Erf", First, erf),
     Entry::smooth("Gelu", First, gelu),
@@ -93,13 +93,19 @@ fn clip(cx: &Rule) -> Result<()> {
             cx.emit(0, cx.dx(0)?);
             Ok(())
         }
-        Some(inside) => slope(cx, inside.indicator(x.dtype())),
+        Some(inside) => {
+            let y = cx.y(0)?;
+            cx.constant_part(0, y.number(0.0).where_(inside, y));
+            slope(cx, inside.indicator(x.dtype()))
+        }
     }
 }
 
+/// HardSigmoid: `clip(alpha·x + beta, 0, 1)`; outside of the slope the bound is the constant part.
 fn hard_sigmoid(cx: &Rule) -> Result<()> {
-    let (alpha, y) = (float(cx, "alpha", 0.2)?, cx.y(0)?);
+    let (alpha, beta, y) = (float(cx, "alpha", 0.2)?, float(cx, "beta", 0.5)?, cx.y(0)?);
     let inside = y.binary("Greater", y.number(0.0)).binary("And", y.binary("Less", y.number(1.0)));
+    cx.constant_part(0, y.number(beta).where_(inside, y));
     slope(cx, inside.indicator(y.dtype()) * alpha)
 }
 
@@ -158,9 +164,11 @@ fn log(cx: &Rule) -> Result<()> {
     slope(cx, cx.x(0)?.unary("Reciprocal"))
 }
 
+/// Sqrt: `1/(2y)`; 0 at 0, where it is infinite, so that a norm has no NaN at 0.
 fn sqrt(cx: &Rule) -> Result<()> {
     let y = cx.y(0)?;
-    slope(cx, y.number(0.5) / y)
+    let zero = y.number(0.0);
+    slope(cx, zero.where_(y.binary("Equal", zero), y.number(0.5) / y))
 }
 
 fn reciprocal(cx: &Rule) -> Result<()> {
@@ -174,17 +182,24 @@ fn erf(cx: &Rule) -> Result<()> {
 }
 
 /// Gelu: `x·Φ(x)`, slope `Φ(x) + x·φ(x)`; or by its approximation through Tanh.
+///
+/// Beyond ±9 the slope is within 1e-16 of 0 or 1, while `x²` may overflow and `1 − tanh²` has only its
+/// rounding error left.
 fn gelu(cx: &Rule) -> Result<()> {
     let x = cx.x(0)?;
-    let half = x * 0.5;
+    let x = x.binary("Max", x.number(-9.0)).binary("Min", x.number(9.0));
+    let square = x * x;
     if cx.node.text("approximate")?.unwrap_or("none") == "tanh" {
         let c = (2.0 / PI).sqrt();
-        let t = ((x + x * x * x * 0.044715) * c).unary("Tanh");
-        let inner = (x * x * (3.0 * 0.044715) + 1.0) * c;
+        let t = (x * (square * 0.044715 + 1.0) * c).unary("Tanh");
+        let inner = (square * (3.0 * 0.044715) + 1.0) * c;
         let curved = x * (t.number(1.0) - t * t) * inner;
-        return slope(cx, half * (t + 1.0 + curved));
+        return slope(cx, (t + 1.0 + curved) * 0.5);
     }
-    let normal = half * ((x / SQRT_2).unary("Erf") + 1.0);
-    let density = (-(x * x) * 0.5).unary("Exp") / (2.0 * PI).sqrt();
+    let normal = ((x / SQRT_2).unary("Erf") + 1.0) * 0.5;
+    let density = (square * -0.5).unary("Exp") / (2.0 * PI).sqrt();
     slope(cx, normal + x * density)
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,9 +2,12 @@
 //!
 //! `Add, Sub, Sum, Mean`: linear. `Mul: d(ab) = b da + a db`. `Div: d(a/b) = da/b − (a/b²) db`.
 //! `Abs: sign(x) dx`, 0 at 0. `Max, Min`: the change of the first operand that wins.
-//! `Pow: p·x^(p−1) dx` for a fixed exponent `p`; 0 where `p` is 0.
+//! `Pow: p·x^(p−1) dx` for a fixed exponent `p`; 0 where `p` is 0, and at 0 where it is infinite.
+//!
+//! What `y − L(x)` leaves is known: `−y` of a product of two that change, `y` of such a quotient and
+//! `2y` where the divisor alone changes, `(1 − p)·y` of a power.
 
-use super::Inputs::{All, First, Only};
+use super::Inputs::{All, First};
 use super::{Entry, Rule, Shape, Tangent};
 use crate::compile::build::Expr;
 use crate::error::Result;
@@ -12,12 +15,12 @@ use crate::error::Result;
 pub(super) const RULES: &[Entry] = &[
     Entry::exact("Add", All, add),
     Entry::exact("Sub", All, sub),
-    Entry::exact("Sum", All, sum),
+    Entry::exact("Sum", All, add),
     Entry::exact("Mean", All, mean),
     Entry::exact("Neg", First, neg),
     Entry::exact("Mul", All, mul).shaped(Shape::Product),
     Entry::exact("Div", All, div).shaped(Shape::Quotient),
-    Entry::smooth("Pow", Only(&[0]), pow),
+    Entry::smooth("Pow", First, pow).kink("0 at 0 for exponents below 1"),
     Entry::exact("Abs", First, abs).kink("0 at 0"),
     Entry::exact("Max", All, max).kink("the first of equals"),
     Entry::exact("Min", All, min).kink("the first of equals"),
@@ -30,25 +33,16 @@ fn operand<'r, 'e>(cx: &'r Rule<'e>, index: usize) -> Result<Option<Tangent<'r, 
 }
 
 fn add(cx: &Rule) -> Result<()> {
-    combine(cx, |cx, i| Ok(operand(cx, i)?.into_iter().collect()))?;
-    signed_constant(cx, 1.0)
+    weighted(cx, |_| 1.0)
 }
 
 fn sub(cx: &Rule) -> Result<()> {
-    let signs = [1.0, -1.0];
-    combine(cx, |cx, i| {
-        Ok(operand(cx, i)?.map(|dx| dx.times(signs[i.min(1)])).into_iter().collect())
-    })?;
-    signed_constant(cx, -1.0)
-}
-
-fn sum(cx: &Rule) -> Result<()> {
-    combine(cx, |cx, i| Ok(operand(cx, i)?.into_iter().collect()))
+    weighted(cx, |index| if index == 0 { 1.0 } else { -1.0 })
 }
 
 fn mean(cx: &Rule) -> Result<()> {
     let share = 1.0 / cx.node.inputs.len() as f64;
-    combine(cx, |cx, i| Ok(operand(cx, i)?.map(|dx| dx.times(share)).into_iter().collect()))
+    weighted(cx, |_| share)
 }
 
 fn neg(cx: &Rule) -> Result<()> {
@@ -57,80 +51,96 @@ fn neg(cx: &Rule) -> Result<()> {
     Ok(())
 }
 
-/// Emits the sum of what `part` gives for each input.
-fn combine<'r, 'e>(
-    cx: &'r Rule<'e>,
-    part: impl Fn(&'r Rule<'e>, usize) -> Result<Vec<Tangent<'r, 'e>>>,
-) -> Result<()> {
-    let mut parts = Vec::new();
+/// `Σ c_i x_i`: the operands that do not change are the constant part.
+fn weighted(cx: &Rule, factor: impl Fn(usize) -> f64) -> Result<()> {
+    let (mut parts, mut constants) = (Vec::new(), Vec::new());
     for index in 0..cx.node.inputs.len() {
-        parts.extend(part(cx, index)?);
+        let c = factor(index);
+        match operand(cx, index)? {
+            Some(dx) => parts.push(dx.times(c)),
+            None if c == 1.0 => constants.push(cx.x(index)?),
+            None if c == -1.0 => constants.push(-cx.x(index)?),
+            None => constants.push(cx.x(index)? * c),
+        }
     }
-    if let Some(total) = Tangent::sum_of(&parts) {
-        cx.emit(0, total);
-    }
+    affine(cx, &parts, constants);
     Ok(())
 }
 
-/// The constant part of a sum of two: the operand that does not change, the second with a sign.
-fn signed_constant(cx: &Rule, second: f64) -> Result<()> {
-    match (cx.tangent(0), cx.tangent(1)) {
-        (Some(_), Some(_)) => cx.homogeneous(),
-        (Some(_), None) if second < 0.0 => cx.constant_part(0, -cx.x(1)?),
-        (Some(_), None) => cx.constant_part(0, cx.x(1)?),
-        (None, _) => cx.constant_part(0, cx.x(0)?),
+/// Emits the sum of changes, all of the output's dimensions, and the sum of constants that broadcast
+/// to them as the constant part.
+pub(super) fn affine<'r, 'e>(
+    cx: &'r Rule<'e>,
+    parts: &[Tangent<'r, 'e>],
+    constants: Vec<Expr<'e>>,
+) {
+    match constants.into_iter().reduce(|a, b| a + b) {
+        None => cx.homogeneous(),
+        Some(constant) => cx.constant_part(0, constant),
     }
-    Ok(())
+    if let Some(total) = Tangent::sum_of(parts) {
+        cx.emit(0, total);
+    }
 }
 
 fn mul(cx: &Rule) -> Result<()> {
-    let both = cx.tangent(0).is_some() && cx.tangent(1).is_some();
-    if !both {
-        cx.homogeneous();
+    let mut parts = Vec::new();
+    for (index, other) in [(0, 1), (1, 0)] {
+        if let Some(dx) = operand(cx, index)? {
+            parts.push(dx.scale(cx.x(other)?));
+        }
     }
-    combine(cx, |cx, i| {
-        let other = cx.x(1 - i.min(1))?;
-        Ok(operand(cx, i)?.map(|dx| dx.scale(other)).into_iter().collect())
-    })
+    let constant = if parts.len() == 2 { vec![-cx.y(0)?] } else { Vec::new() };
+    affine(cx, &parts, constant);
+    Ok(())
 }
 
 fn div(cx: &Rule) -> Result<()> {
-    let divisor = cx.x(1)?;
-    if cx.tangent(1).is_none() {
-        cx.homogeneous();
+    let (b, y) = (cx.x(1)?, cx.y(0)?);
+    let mut parts = Vec::new();
+    let mut constant = Vec::new();
+    if let Some(db) = operand(cx, 1)? {
+        parts.push(db.scale(-(y / b)));
+        constant.push(if cx.tangent(0).is_some() { y } else { y * 2.0 });
     }
-    combine(cx, |cx, i| {
-        let slope = if i == 0 { divisor.unary("Reciprocal") } else { -(cx.y(0)? / divisor) };
-        Ok(operand(cx, i)?.map(|dx| dx.scale(slope)).into_iter().collect())
-    })
+    if let Some(da) = operand(cx, 0)? {
+        parts.push(da.scale(b.unary("Reciprocal")));
+    }
+    affine(cx, &parts, constant);
+    Ok(())
 }
 
 fn pow(cx: &Rule) -> Result<()> {
-    let (x, p) = (cx.x(0)?, cx.x(1)?.cast(cx.x(0)?.dtype()));
-    let fixed = p.as_floats().filter(|p| p.len() == 1).map(|p| p[0]);
-    let slope = match fixed {
-        Some(0.0) => x * 0.0,
-        Some(1.0) => return identity(cx),
+    let (x, y) = (cx.x(0)?, cx.y(0)?);
+    let p = cx.x(1)?.cast(x.dtype());
+    let Some(dx) = operand(cx, 0)? else { return Ok(()) };
+    let slope = match number(cx.raw(1)?) {
+        Some(0.0) => x.number(0.0),
+        Some(1.0) => {
+            affine(cx, &[dx], Vec::new());
+            return Ok(());
+        }
         Some(2.0) => x * 2.0,
-        // A zero exponent has a zero derivative even where x^(p−1) is infinite.
+        Some(p) if p > 1.0 => x.binary("Pow", x.number(p - 1.0)) * p,
         _ => {
-            let zero = p.binary("Equal", p.number(0.0));
+            let flat = p.binary("Equal", p.number(0.0));
+            let steep = p.binary("Less", p.number(1.0));
+            let infinite = steep.binary("And", x.binary("Equal", x.number(0.0)));
             let slope = p * x.binary("Pow", p - 1.0);
-            slope.number(0.0).where_(zero, slope)
+            slope.number(0.0).where_(flat.binary("Or", infinite), slope)
         }
     };
-    if let Some(dx) = operand(cx, 0)? {
-        cx.emit(0, dx.scale(slope));
-    }
+    affine(cx, &[dx.scale(slope)], vec![y * (p.number(1.0) - p)]);
     Ok(())
 }
 
-fn identity(cx: &Rule) -> Result<()> {
-    cx.homogeneous();
-    if let Some(dx) = operand(cx, 0)? {
-        cx.emit(0, dx);
+/// The only element of an initializer.
+fn number(x: Expr) -> Option<f64> {
+    let ints = || Some(x.as_ints()?.into_iter().map(|n| n as f64).collect());
+    match x.as_floats().or_else(ints)?[..] {
+        [one] => Some(one),
+        _ => None,
     }
-    Ok(())
 }
 
 fn abs(cx: &Rule) -> Result<()> {
@@ -151,34 +161,21 @@ fn min(cx: &Rule) -> Result<()> {
 /// reaches the result and none before it does.
 fn extremum<'e>(cx: &Rule<'e>, wins: impl Fn(Expr<'e>, Expr<'e>) -> Expr<'e>) -> Result<()> {
     let y = cx.y(0)?;
-    let mut parts = Vec::new();
-    let mut constant: Option<Expr> = None;
+    let (mut parts, mut constants) = (Vec::new(), Vec::new());
     let mut earlier: Option<Expr> = None;
     for index in 0..cx.node.inputs.len() {
         let x = cx.x(index)?;
         let reaches = wins(x, y);
-        let first = match earlier {
-            None => reaches,
-            Some(earlier) => reaches.binary("And", earlier.unary("Not")),
-        };
-        earlier = Some(match earlier {
-            None => reaches,
-            Some(earlier) => earlier.binary("Or", reaches),
-        });
+        let first = earlier.map_or(reaches, |e| reaches.binary("And", e.unary("Not")));
+        earlier = Some(earlier.map_or(reaches, |e| e.binary("Or", reaches)));
         match operand(cx, index)? {
             Some(dx) => parts.push(dx.scale(first.indicator(dx.dtype()))),
-            None => {
-                let kept = x.where_(first, x.number(0.0));
-                constant = Some(constant.map_or(kept, |c| c + kept));
-            }
+            None => constants.push(x.where_(first, x.number(0.0))),
         }
     }
-    match constant {
-        None => cx.homogeneous(),
-        Some(constant) => cx.constant_part(0, constant),
-    }
-    if let Some(total) = Tangent::sum_of(&parts) {
-        cx.emit(0, total);
-    }
+    affine(cx, &parts, constants);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

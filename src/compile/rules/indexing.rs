@@ -1,7 +1,10 @@
-//! Operators that join, cut and pick elements.
+//! Operators that join, cut and pick elements: `dy` is made of elements of `dx`, and of zeros where
+//! `y` holds a constant.
 
 use super::Inputs::{All, First, Only};
+use super::arithmetic::affine;
 use super::{Entry, Rule, Tangent};
+use crate::compile::build::Expr;
 use crate::error::{Error, Result};
 use crate::graph::{Dim, fixed};
 
@@ -20,14 +23,23 @@ fn concat(cx: &Rule) -> Result<()> {
         return Err(Error::unreadable("attribute 'axis' is missing"));
     };
     let axis = cx.axis(axis, y_dims.len())?;
-    let parts: Vec<Tangent> = (0..cx.node.inputs.len())
-        .map(|i| match cx.tangent(i) {
-            Some(dx) => Ok(dx),
-            None => cx.no_change(i),
-        })
-        .collect::<Result<_>>()?;
-    if (0..parts.len()).all(|i| cx.tangent(i).is_some()) {
+    let (mut parts, mut constants) = (Vec::new(), Vec::new());
+    for index in 0..cx.node.inputs.len() {
+        match cx.tangent(index) {
+            Some(dx) => {
+                constants.push(Expr::zeros(cx.e, dx.dtype(), &dx.dims()));
+                parts.push(dx);
+            }
+            None => {
+                constants.push(cx.x(index)?);
+                parts.push(cx.no_change(index)?);
+            }
+        }
+    }
+    if (0..parts.len()).all(|index| cx.tangent(index).is_some()) {
         cx.homogeneous();
+    } else {
+        cx.constant_part(0, Expr::concat(&constants, axis));
     }
     if let Some(whole) = Tangent::concat(&parts, axis, y_dims) {
         cx.emit(0, whole);
@@ -41,30 +53,42 @@ fn split(cx: &Rule) -> Result<()> {
     let axis = cx.axis(cx.node.int("axis")?.unwrap_or(0), dx.rank())?;
     let mut start = Dim::Value(0);
     for index in 0..cx.node.outputs.len() {
-        if cx.node.output(index).is_none() {
-            return cx.refuse(format!("output {index} of Split is left out"));
-        }
-        let size = cx.y_dims(index)?[axis].clone();
+        let size = match cx.node.output(index) {
+            Some(_) => cx.y_dims(index)?[axis].clone(),
+            None => left_out(cx, index, &dx.dims()[axis])?,
+        };
         let next = (start.clone() + size.clone()).simplify();
-        cx.emit(index, dx.window(axis, std::mem::replace(&mut start, next), size));
+        if cx.node.output(index).is_some() {
+            cx.emit(index, dx.window(axis, start, size));
+        }
+        start = next;
     }
     Ok(())
+}
+
+/// The size of an output of Split that the node leaves out: input 1 says it, or all but the last
+/// have the same.
+fn left_out(cx: &Rule, index: usize, whole: &Dim) -> Result<Dim> {
+    if cx.node.input(1).is_none() {
+        let count = cx.node.outputs.len() as i32;
+        return Ok(whole.div_ceil(&Dim::Value(count)).simplify());
+    }
+    match cx.symbolic(1)?.and_then(|sizes| sizes.get(index).cloned()) {
+        Some(size) => Ok(size),
+        None => {
+            cx.refuse(format!("the size of output {index}, left out, is only known at run time"))
+        }
+    }
 }
 
 fn slice(cx: &Rule) -> Result<()> {
     cx.homogeneous();
     let mut dx = cx.dx(0)?;
     let (rank, y_dims) = (dx.rank(), cx.y_dims(0)?);
-    let Some(starts) = cx.symbolic(1)? else {
+    let Some(starts) = starts(cx)? else {
         return cx.refuse("where the slice starts is only known at run time");
     };
-    let axes = match cx.node.input(3) {
-        None => (0..starts.len() as i64).collect(),
-        Some(_) => match cx.known(3)? {
-            Some(axes) => axes,
-            None => return cx.refuse("the axes of the slice are only known at run time"),
-        },
-    };
+    let axes = axes(cx, 3, starts.len(), rank)?;
     let steps = match cx.node.input(4) {
         None => vec![1; starts.len()],
         Some(_) => match cx.known(4)? {
@@ -72,15 +96,41 @@ fn slice(cx: &Rule) -> Result<()> {
             None => return cx.refuse("the steps of the slice are only known at run time"),
         },
     };
-    if axes.len() != starts.len() || steps.len() != starts.len() || steps.contains(&0) {
-        return Err(Error::unreadable("starts, axes and steps do not fit each other"));
+    if steps.len() != starts.len() || steps.contains(&0) {
+        return Err(Error::unreadable(format!("{} starts with the steps {steps:?}", starts.len())));
     }
     for ((start, axis), step) in starts.iter().zip(axes).zip(steps) {
-        let axis = cx.axis(axis, rank)?;
         dx = slice_axis(cx, dx, axis, start, step, &y_dims[axis])?;
     }
     cx.emit(0, dx);
     Ok(())
+}
+
+/// Where a slice starts; numbers beyond any size are cut to what a dimension holds.
+fn starts(cx: &Rule) -> Result<Option<Vec<Dim>>> {
+    const FAR: i64 = i32::MAX as i64;
+    let dim = |&n: &i64| Dim::Value(n.clamp(-FAR, FAR) as i32);
+    match cx.known(1)? {
+        Some(numbers) => Ok(Some(numbers.iter().map(dim).collect())),
+        None => cx.symbolic(1),
+    }
+}
+
+/// The axes that input `index` lists, each once; the first `count` where it is left out.
+fn axes(cx: &Rule, index: usize, count: usize, rank: usize) -> Result<Vec<usize>> {
+    let listed = match cx.node.input(index) {
+        None => (0..count as i64).collect(),
+        Some(_) => match cx.known(index)? {
+            Some(axes) => axes,
+            None => return cx.refuse("its axes are only known at run time"),
+        },
+    };
+    let axes = listed.iter().map(|&axis| cx.axis(axis, rank)).collect::<Result<Vec<_>>>()?;
+    let twice = axes.iter().enumerate().any(|(i, axis)| axes[..i].contains(axis));
+    if twice || axes.len() != count {
+        return Err(Error::unreadable(format!("the axes {listed:?}, where {count} are needed")));
+    }
+    Ok(axes)
 }
 
 /// One axis of a slice: the window it lies in, every `|step|`-th element of that, and the reverse
@@ -97,38 +147,54 @@ fn slice_axis<'r, 'e>(
     if fixed(count) == Some(0) {
         return Ok(dx.window(axis, Dim::Value(0), Dim::Value(0)));
     }
-    let first = match (start, fixed(size)) {
-        (Dim::Value(s), Some(size)) => {
-            let s = i64::from(*s);
-            let last = if step < 0 { size - 1 } else { size };
-            Dim::Value((if s < 0 { s + size } else { s }).clamp(0, last.max(0)) as i32)
-        }
-        (Dim::Value(s), None) if *s < 0 && step > 0 => (size.clone() + start.clone()).simplify(),
-        (Dim::Value(_), None) if step > 0 => start.clone(),
-        (start, _) if start.is_positive() && step > 0 => start.clone(),
-        _ => {
-            return cx.refuse(format!(
-                "where the slice of an axis of size {size} starts is only known at run time"
-            ));
-        }
+    let Some(first) = first_index(start, size, step > 0) else {
+        return cx.refuse(format!("whether {start} counts from the end is only known at run time"));
     };
     let Some(stride) = i32::try_from(step.unsigned_abs()).ok() else {
         // A step longer than any axis takes the first element alone.
         return Ok(dx.window(axis, first, Dim::Value(1)));
     };
-    let before = (count.clone() - Dim::Value(1)) * Dim::Value(stride);
-    let span = (before.clone() + Dim::Value(1)).simplify();
+    let before = ((count.clone() - Dim::Value(1)) * Dim::Value(stride)).simplify();
+    // The sum of a symbolic size less one and one need not become that size again.
+    let span = match stride {
+        1 => count.clone(),
+        _ => (before.clone() + Dim::Value(1)).simplify(),
+    };
     let low = if step < 0 { (first - before).simplify() } else { first };
     let picked = dx.window(axis, low, span).stride(axis, i64::from(stride), count.clone());
     Ok(if step < 0 { picked.reverse(axis) } else { picked })
 }
 
+/// The first index of a slice that is not empty: `start` counted from the front and held inside of
+/// the axis; none where its sign is unknown.
+fn first_index(start: &Dim, size: &Dim, ascending: bool) -> Option<Dim> {
+    let last = if ascending { size.clone() } else { size.clone() - Dim::Value(1) };
+    let first = match start {
+        Dim::Value(s @ ..0) => (size.clone() + Dim::Value(*s)).max(&Dim::Value(0)),
+        // A slice upwards that starts past the end is empty.
+        start if start.is_positive() && ascending => start.clone(),
+        start if start.is_positive() => start.min(&last),
+        _ => return None,
+    };
+    let first = first.simplify();
+    Some(match (&first, last.simplify()) {
+        (Dim::Value(first), Dim::Value(last)) => Dim::Value((*first).clamp(0, last.max(0))),
+        _ => first,
+    })
+}
+
+/// Pad with a constant. An infinite one is left out of the constant part: a neuron that it reached
+/// would be infinite itself, and where it loses a comparison 0 · ∞ must not become NaN.
 fn pad(cx: &Rule) -> Result<()> {
     let mode = cx.node.text("mode")?.unwrap_or("constant");
     if mode != "constant" {
         return cx.refuse(format!("Pad in mode '{mode}'"));
     }
-    if cx.node.input(2).is_none() {
+    let border = cx.node.input(2).map(|_| cx.raw(2)).transpose()?;
+    let nothing = |border: Expr| {
+        border.as_floats().is_some_and(|b| b.iter().all(|&v| v == 0.0 || v.is_infinite()))
+    };
+    if border.is_none_or(nothing) {
         cx.homogeneous();
     }
     let mut dx = cx.dx(0)?;
@@ -136,30 +202,31 @@ fn pad(cx: &Rule) -> Result<()> {
     let Some(pads) = cx.known(1)? else {
         return cx.refuse("the widths of the padding are only known at run time");
     };
-    let axes = match cx.node.input(3) {
-        None => (0..rank as i64).collect(),
-        Some(_) => match cx.known(3)? {
-            Some(axes) => axes,
-            None => return cx.refuse("the axes of the padding are only known at run time"),
-        },
+    let count = if cx.node.input(3).is_some() { pads.len() / 2 } else { rank };
+    let axes = axes(cx, 3, count, rank)?;
+    let Some((before, after)) = pads.split_at_checked(count).filter(|(_, a)| a.len() == count)
+    else {
+        return Err(Error::unreadable(format!("{} pads for {count} axes", pads.len())));
     };
-    if pads.len() != 2 * axes.len() {
-        return Err(Error::unreadable(format!("{} pads for {} axes", pads.len(), axes.len())));
-    }
-    for (i, &axis) in axes.iter().enumerate() {
-        let axis = cx.axis(axis, rank)?;
-        let Ok(before) = i32::try_from(pads[i]) else {
-            return Err(Error::unreadable(format!("a padding of {}", pads[i])));
-        };
-        let after = pads[axes.len() + i].clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32;
-        let size = dx.dims()[axis].clone();
+    for ((axis, &before), &after) in axes.into_iter().zip(before).zip(after) {
         // Negative widths cut; what is left is then padded.
-        let cut = Dim::Value((-before).max(0) + (-after).max(0));
-        dx = dx.window(axis, Dim::Value((-before).max(0)), (size - cut).simplify());
-        dx = dx.pad(axis, Dim::Value(before.max(0)), y_dims[axis].clone());
+        let cut = [before, after].map(|n| width(n.saturating_neg()));
+        let left = (dx.dims()[axis].clone() - cut[0].clone() - cut[1].clone()).simplify();
+        if fixed(&left).is_some_and(|n| n < 0) {
+            return Err(Error::unreadable(format!(
+                "pads of {before} and {after} cut more than is there"
+            )));
+        }
+        let [cut, _] = cut;
+        dx = dx.window(axis, cut, left).pad(axis, width(before), y_dims[axis].clone());
     }
     cx.emit(0, dx);
     Ok(())
+}
+
+/// A width as a dimension, 0 for a negative one.
+fn width(n: i64) -> Dim {
+    Dim::Value(n.clamp(0, i64::from(i32::MAX)) as i32)
 }
 
 fn gather(cx: &Rule) -> Result<()> {
@@ -172,24 +239,19 @@ fn gather(cx: &Rule) -> Result<()> {
 
 fn where_(cx: &Rule) -> Result<()> {
     let (condition, y_dims) = (cx.raw(0)?, cx.y_dims(0)?);
-    let mut parts = Vec::new();
+    let (mut parts, mut constants) = (Vec::new(), Vec::new());
     for (index, holds) in [(1, condition), (2, condition.unary("Not"))] {
         match cx.tangent(index) {
-            Some(dx) => {
-                let dtype = dx.dtype();
-                parts.push(dx.broadcast(&y_dims).scale(holds.indicator(dtype)));
-            }
+            Some(dx) => parts.push(dx.broadcast(&y_dims).scale(holds.indicator(dx.dtype()))),
             None => {
                 let fixed = cx.x(index)?;
-                cx.constant_part(0, fixed.where_(holds, fixed.number(0.0)));
+                constants.push(fixed.where_(holds, fixed.number(0.0)));
             }
         }
     }
-    if parts.len() == 2 {
-        cx.homogeneous();
-    }
-    if let Some(total) = Tangent::sum_of(&parts) {
-        cx.emit(0, total);
-    }
+    affine(cx, &parts, constants);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,8 @@ use super::Rule;
 use crate::compile::build::Expr;
 use crate::compile::linear as step;
 use crate::compile::linear::{Geometry, Side, VarId};
-use crate::graph::{DataType, Dim, ValueId};
+use crate::error::Error;
+use crate::graph::{DataType, Dim, ValueId, fixed};
 
 /// The change of a value. Its operations are the linear steps, so a product of two changes can't be
 /// written.
@@ -52,9 +53,24 @@ impl<'r, 'e> Tangent<'r, 'e> {
         self.cx.add_step(step::Cast, vec![self.var], self.dims(), dtype)
     }
 
-    /// Repeated to the dimensions `dims`, as ONNX broadcasts.
+    /// Repeated to the dimensions `dims`, as ONNX broadcasts. Fails where the sizes do not tell along
+    /// which axes.
     pub fn broadcast(self, dims: &[Dim]) -> Self {
-        if self.dims() == dims { self } else { self.step(step::Broadcast, dims.to_vec()) }
+        let own = self.dims();
+        if own == dims {
+            return self;
+        }
+        let pairs = own.iter().rev().zip(dims.iter().rev());
+        let unclear = |(narrow, wide): &(&Dim, &Dim)| narrow != wide && fixed(narrow) != Some(1);
+        if let Some((narrow, wide)) = pairs.into_iter().find(unclear) {
+            self.cx.e.fail(
+                Error::unsupported(format!(
+                    "whether an axis of size {narrow} is broadcast to {wide} is only known at run time"
+                ))
+                .help("fix that dimension in the model"),
+            );
+        }
+        self.step(step::Broadcast, dims.to_vec())
     }
 
     /// Summed over `axes`, which stay with size 1 if `keep`.
