@@ -358,3 +358,6 @@ fn record(model: &mut Model, summary: &Summary, options: &Options, terms: &[Vec<
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

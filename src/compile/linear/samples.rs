@@ -2,6 +2,7 @@
 
 use super::{Program, VarId};
 use crate::compile::build::Emit;
+use crate::compile::infer::tidy;
 use crate::error::{Error, Result};
 use crate::graph::{Dim, NodeId};
 
@@ -21,7 +22,7 @@ impl Samples {
     /// sample axis, or as much as before.
     pub fn reshaped(&self, from: &[Dim], to: &[Dim]) -> Option<Self> {
         let before = elements(&from[..self.axis])?;
-        let total = size(&from[self.axis..]);
+        let total = size(&from[self.axis..])?;
         let count = quotient(&from[self.axis], &self.inner)?;
         for axis in 0..=to.len() {
             if elements(&to[..axis]) != Some(before) {
@@ -29,7 +30,7 @@ impl Samples {
             }
             let Some(dim) = to.get(axis) else { continue };
             if let Some(inner) = quotient(dim, &count)
-                && size(&to[axis..]) == total
+                && size(&to[axis..]).as_ref() == Some(&total)
                 && (*dim != Dim::Value(1) || total == Dim::Value(1))
             {
                 return Some(Self { axis, inner });
@@ -43,8 +44,9 @@ fn elements(dims: &[Dim]) -> Option<i64> {
     dims.iter().map(crate::graph::fixed).try_fold(1i64, |n, d| n.checked_mul(d?))
 }
 
-fn size(dims: &[Dim]) -> Dim {
-    dims.iter().cloned().fold(Dim::Value(1), |a, b| a * b).simplify()
+/// The product, where it is no larger than a dimension can be.
+fn size(dims: &[Dim]) -> Option<Dim> {
+    tidy(&dims.iter().cloned().fold(Dim::Value(1), |a, b| a * b))
 }
 
 /// `a / b` where the division is known to leave nothing.
@@ -55,8 +57,8 @@ fn quotient(a: &Dim, b: &Dim) -> Option<Dim> {
         _ if a == b => Some(Dim::Value(1)),
         (_, Dim::Value(1)) => Some(a.clone()),
         _ => {
-            let q = (a.clone() / b.clone()).simplify();
-            ((q.clone() * b.clone()).simplify() == a.clone().simplify()).then_some(q)
+            let q = tidy(&(a.clone() / b.clone()))?;
+            (tidy(&(q.clone() * b.clone()))? == tidy(a)?).then_some(q)
         }
     }
 }
@@ -123,5 +125,79 @@ fn check_layer(
                 None => error,
             })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Dimensions such as `N,2*T,3`.
+    fn dims(text: &str) -> Vec<Dim> {
+        let factor = |text: &str| match text.parse() {
+            Ok(n) => Dim::Value(n),
+            Err(_) => Dim::pos_var(text),
+        };
+        let product = |text: &str| text.split('*').map(factor).reduce(|a, b| a * b);
+        text.split(',').filter_map(product).map(|dim| dim.simplify()).collect()
+    }
+
+    /// The axis and the entries a sample after a reshape from samples at `axis`, `inner` entries each.
+    fn reshaped(from: &str, (axis, inner): (usize, &str), to: &str) -> Option<(usize, Dim)> {
+        let samples = Samples { axis, inner: dims(inner).remove(0) };
+        samples.reshaped(&dims(from), &dims(to)).map(|samples| (samples.axis, samples.inner))
+    }
+
+    #[track_caller]
+    fn check(from: &str, at: (usize, &str), to: &str, wanted: (usize, &str)) {
+        let wanted = Some((wanted.0, dims(wanted.1).remove(0)));
+        assert_eq!(reshaped(from, at, to), wanted, "{from} to {to}");
+    }
+
+    #[test]
+    fn samples_stay_apart() {
+        check("3,4,5", (0, "1"), "3,20", (0, "1"));
+        check("3,4,5", (0, "1"), "12,5", (0, "4"));
+        check("3,4,5", (0, "1"), "60", (0, "20"));
+        check("12,5", (0, "4"), "3,4,5", (0, "1"));
+        check("12,5", (0, "4"), "6,10", (0, "2"));
+        check("3,4", (0, "1"), "1,3,4", (1, "1"));
+        check("1,3,4", (1, "1"), "3,4", (0, "1"));
+        check("2,3,4", (1, "1"), "2,12", (1, "4"));
+        check("2,3,4", (1, "1"), "1,2,3,2,2", (2, "1"));
+        check("N,4,5", (0, "1"), "N,20", (0, "1"));
+        check("N,4,5", (0, "1"), "4*N,5", (0, "4"));
+        check("4*N,5", (0, "4"), "N,4,5", (0, "1"));
+        check("N,T,5", (0, "1"), "N*T,5", (0, "T"));
+        check("N*T,5", (0, "T"), "N,T,5", (0, "1"));
+        check("N,C,H,W", (0, "1"), "N,C*H*W", (0, "1"));
+        check("1,N,4", (1, "1"), "N,4", (0, "1"));
+    }
+
+    #[test]
+    fn samples_that_may_be_torn_apart_are_refused() {
+        for (from, at, to) in [
+            ("4,6", (0, "1"), "2,12"),
+            ("4,6", (0, "1"), "3,8"),
+            ("2,3,4", (1, "1"), "6,4"),
+            ("2,3,4", (1, "1"), "3,2,4"),
+            ("2,3,4", (2, "1"), "24"),
+            ("N,4", (0, "1"), "M,4"),
+            ("N,T,5", (0, "1"), "T,N,5"),
+            ("H,N,4", (1, "1"), "H*N,4"),
+            ("N,6", (0, "1"), "2,3*N"),
+            ("0,6", (0, "1"), "0,2,3"),
+        ] {
+            assert_eq!(reshaped(from, at, to), None, "{from} to {to}");
+        }
+    }
+
+    #[test]
+    fn sizes_beyond_32_bits_are_no_panic() {
+        let big = "65536,65536,65536";
+        assert!(
+            reshaped(&format!("N,{big}"), (0, "1"), &format!("N,{big}")).is_none_or(|s| s.0 == 0)
+        );
+        assert!(reshaped(&format!("2,{big}"), (0, "1"), "N,7").is_none());
     }
 }
