@@ -6,7 +6,7 @@ use super::promises::Rows;
 use super::report::{Promise, Tally};
 use super::steps::{self, Along};
 use super::{Check, outputs};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// The directions that are stepped into.
 const DIRECTIONS: [Along; 6] =
@@ -47,36 +47,25 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// Central differences of the layers' own values; the best size of step counts for each row.
+    /// Central differences of the layers' own values. The best direction and size of step counts for
+    /// each row: an input may lie on a kink, as the ties of a blank background do, and then only
+    /// directions that keep it there have a slope.
     pub(super) fn slopes(&mut self, inputs: &Inputs, added: &Outputs) -> Result<()> {
-        let name = self.name();
-        let x = steps::projected(inputs, &name)?;
-        let way = steps::direction(x, Along::All, &mut Noise::new(3));
+        let x = steps::projected(inputs, &self.name())?;
+        let mut noise = Noise::new(3);
         let mut best: Vec<Vec<Option<f64>>> = vec![Vec::new(); self.subject.layers.len()];
-        for size in steps::SLOPES {
-            let change: Vec<f64> = way.iter().map(|v| v * size).collect();
-            let ends = [-1.0, 1.0].map(|sign| steps::stepped(inputs, &name, &change, sign));
-            let [low, high] = ends;
-            let (low, high) = (low?, high?);
-            let low_own = outputs(self.base.run(&self.cut, &low)?);
-            let high_own = outputs(self.base.run(&self.cut, &high)?);
-            for (index, layer) in self.subject.layers.iter().enumerate() {
-                let rows = Rows::new(added, layer, x, self.subject.batch);
-                let neurons = rows.neurons(&self.given(layer));
-                let ends = [(&low, &low_own), (&high, &high_own)].map(|(inputs, own)| {
-                    let x = steps::projected(inputs, &name)?;
-                    let values = own.get(&layer.value).unwrap_or(x);
-                    let batch = self.subject.batch;
-                    Ok::<_, Error>((samples(x, batch), samples(values, batch)))
-                });
-                let [low, high] = ends;
-                let errors = slope_errors(&rows, &neurons, &low?, &high?);
-                best[index].resize(errors.len(), None);
-                for (best, error) in best[index].iter_mut().zip(errors) {
-                    *best = match (*best, error) {
-                        (Some(a), Some(b)) => Some(a.min(b)),
-                        (a, b) => a.or(b),
-                    };
+        for along in [Along::All, Along::Itself] {
+            let way = steps::direction(x, along, &mut noise);
+            for size in steps::SLOPES {
+                let change: Vec<f64> = way.iter().map(|v| v * size).collect();
+                for (best, errors) in best.iter_mut().zip(self.slope(inputs, added, &change)?) {
+                    best.resize(errors.len(), None);
+                    for (best, error) in best.iter_mut().zip(errors) {
+                        *best = match (*best, error) {
+                            (Some(a), Some(b)) => Some(a.min(b)),
+                            (a, b) => a.or(b),
+                        };
+                    }
                 }
             }
         }
@@ -88,6 +77,35 @@ impl Check<'_> {
             errors.into_iter().flatten().for_each(|e| tally.see(Promise::Slope, e, 1.0));
         }
         Ok(())
+    }
+
+    /// By layer and row, the error of the weights as slopes between the inputs changed by −`change`
+    /// and by `change`.
+    fn slope(
+        &mut self,
+        inputs: &Inputs,
+        added: &Outputs,
+        change: &[f64],
+    ) -> Result<Vec<Vec<Option<f64>>>> {
+        let (name, batch) = (self.name(), self.subject.batch);
+        let x = steps::projected(inputs, &name)?;
+        let mut ends = Vec::new();
+        for sign in [-1.0, 1.0] {
+            let moved = steps::stepped(inputs, &name, change, sign)?;
+            let own = outputs(self.base.run(&self.cut, &moved)?);
+            let x = samples(steps::projected(&moved, &name)?, batch);
+            ends.push((x, own));
+        }
+        let layers = self.subject.layers.iter().map(|layer| {
+            let rows = Rows::new(added, layer, x, batch);
+            let neurons = rows.neurons(&self.given(layer));
+            let values = |(x, own): &(Samples, Outputs)| match own.get(&layer.value) {
+                Some(array) => (x.clone(), samples(array, batch)),
+                None => (x.clone(), x.clone()),
+            };
+            slope_errors(&rows, &neurons, &values(&ends[0]), &values(&ends[1]))
+        });
+        Ok(layers.collect())
     }
 }
 

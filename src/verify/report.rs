@@ -61,7 +61,7 @@ impl Promise {
             Self::Decomposition if many > 8.0 => 8.0 * many * unit,
             Self::Batch => 16.0 * many * unit,
             // A difference that spans kinks of the network is no derivative.
-            Self::Slope => 0.25,
+            Self::Slope => 0.1,
             _ => many * unit,
         }
     }

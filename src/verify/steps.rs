@@ -98,13 +98,17 @@ pub fn predict(
 
 /// The error of δ·ŵ as the slope of row `r`, where `difference` is half the change of its activity
 /// between the two ends of the step from `low` to `high`: relative to what δ·ŵ is for a direction
-/// that has nothing to do with ŵ. `None` where ŵ = 0.
+/// that has nothing to do with ŵ. `None` where ŵ or δ is 0.
 pub fn slope_error(w: &[f64], low: &[f64], high: &[f64], difference: f64) -> Option<f64> {
     let half: Vec<f64> = low.iter().zip(high).map(|(a, b)| (b - a) / 2.0).collect();
     let norm = |v: &[f64]| v.iter().map(|v| v * v).sum::<f64>().sqrt();
     let scale = norm(w) * norm(&half) / (w.len().max(1) as f64).sqrt();
     let error = (difference - dot(&half, w).0).abs() / scale;
-    (norm(w) > 0.0).then_some(if error.is_nan() { f64::INFINITY } else { error })
+    (norm(w) > 0.0 && norm(&half) > 0.0).then_some(if error.is_nan() {
+        f64::INFINITY
+    } else {
+        error
+    })
 }
 
 /// By row, whether both runs chose the same neuron.
