@@ -189,14 +189,18 @@ pub fn one_hot(cx: &mut Cx) -> Result<Vec<Facts>> {
     Ok(vec![Facts::from_shape(dims)])
 }
 
-/// `Compress`: how many are kept depends on the data.
+/// `Compress`: how many are kept depends on the condition.
 pub fn compress(cx: &mut Cx) -> Result<Vec<Facts>> {
+    let kept = match cx.ints(1) {
+        Some(condition) => num(condition.iter().filter(|&&holds| holds != 0).count() as i64),
+        None => cx.fresh(),
+    };
     if cx.node.int("axis")?.is_none() {
-        return Ok(vec![cx.fresh_shape(1)]);
+        return Ok(vec![Facts::from_shape(vec![kept])]);
     }
     let Some(mut dims) = cx.dims(0)? else { return unknown() };
     let axis = cx.axis("axis", 0, dims.len())?;
-    dims[axis] = cx.fresh();
+    dims[axis] = kept;
     Ok(vec![Facts::from_shape(dims)])
 }
 

@@ -7,6 +7,7 @@
 mod activation;
 mod arithmetic;
 mod convolution;
+mod elements;
 mod indexing;
 mod layout;
 mod linear_algebra;
@@ -123,6 +124,7 @@ pub fn table() -> impl Iterator<Item = &'static Entry> {
         arithmetic::RULES,
         activation::RULES,
         convolution::RULES,
+        elements::RULES,
         indexing::RULES,
         layout::RULES,
         linear_algebra::RULES,
@@ -335,6 +337,16 @@ impl<'e> Rule<'e> {
     /// A refusal of this form of the operator.
     pub fn refuse<T>(&self, what: impl Into<String>) -> Result<T> {
         Err(Error::unsupported(what).help("choose a layer before this node, or --input another"))
+    }
+
+    /// `dx` through a step of one input that keeps its type.
+    fn step<'r>(
+        &self,
+        map: impl super::linear::Linear + 'static,
+        dx: Tangent<'r, 'e>,
+        dims: &[Dim],
+    ) -> Tangent<'r, 'e> {
+        dx.cx.add_step(map, vec![dx.var], dims.to_vec(), dx.dtype())
     }
 
     fn add_step(

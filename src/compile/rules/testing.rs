@@ -3,11 +3,13 @@
 //! `case("Conv").input("x", &[1, 2, 5]).param("w", &[3, 2, 3]).check()` builds the one-node model,
 //! and measures it. [`Case::snapshot`] also keeps the ONNX text of the rule's linear steps.
 
+mod alone;
 mod jacobian;
 mod lowering;
 
 use crate::compile::{Options, transform};
 use crate::graph::{Attr, DataType, Dim, Graph, Model, Node, STANDARD, Tensor, Value, ValueId};
+pub use alone::weights_alone;
 
 /// One application of an operator.
 pub struct Case {
