@@ -40,6 +40,7 @@ fn operators() -> String {
             _ if entry.rule.is_none() => "zero",
             Shape::Piecewise => "exact",
             Shape::Product => "exact if one factor changes, else tangent",
+            Shape::Multilinear => "exact if one operand changes, else tangent",
             Shape::Quotient => "exact if the divisor is fixed, else tangent",
             Shape::Smooth => "tangent",
         };

@@ -7,6 +7,7 @@
 //! is the output of exactly one step, and no step knows the operator it came from.
 
 mod conv;
+mod einsum;
 mod elements;
 mod gather;
 mod join;
@@ -22,6 +23,7 @@ use super::build::{Emit, Expr};
 use crate::graph::{DataType, Dim, NodeId, ValueId};
 
 pub use conv::{Conv, ConvTranspose, Geometry};
+pub use einsum::Einsum;
 pub use elements::{CumSum, GatherElements, ScatterElements};
 pub use gather::{Gather, Winners};
 pub use join::{Concat, Sum, add_all};

@@ -7,6 +7,7 @@
 mod activation;
 mod arithmetic;
 mod convolution;
+mod einsum;
 mod elements;
 mod indexing;
 mod layout;
@@ -64,11 +65,16 @@ pub enum Shape {
     Piecewise,
     /// A product: exact where at most one of inputs 0 and 1 changes.
     Product,
+    /// A product of every input: exact where at most one changes.
+    Multilinear,
     /// A quotient: exact where input 1 does not change.
     Quotient,
     /// Curved: corollary 1.1 gives the tangent.
     Smooth,
 }
+
+/// More inputs than an operator of [`Shape::Multilinear`] can have.
+const MOST_FACTORS: usize = 64;
 
 impl Shape {
     /// Whether theorem 1 holds exactly when the inputs that `changes` tells change.
@@ -76,6 +82,7 @@ impl Shape {
         match self {
             Self::Piecewise => true,
             Self::Product => !(changes(0) && changes(1)),
+            Self::Multilinear => (0..MOST_FACTORS).filter(|&i| changes(i)).nth(1).is_none(),
             Self::Quotient => !changes(1),
             Self::Smooth => false,
         }
@@ -124,6 +131,7 @@ pub fn table() -> impl Iterator<Item = &'static Entry> {
         arithmetic::RULES,
         activation::RULES,
         convolution::RULES,
+        einsum::RULES,
         elements::RULES,
         indexing::RULES,
         layout::RULES,
