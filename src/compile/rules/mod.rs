@@ -9,6 +9,7 @@ mod arithmetic;
 mod convolution;
 mod einsum;
 mod elements;
+mod elementwise;
 mod indexing;
 mod layout;
 mod linear_algebra;
@@ -132,6 +133,7 @@ pub fn table() -> impl Iterator<Item = &'static Entry> {
         activation::RULES,
         convolution::RULES,
         einsum::RULES,
+        elementwise::RULES,
         elements::RULES,
         indexing::RULES,
         layout::RULES,
