@@ -393,6 +393,8 @@ impl std::fmt::Display for Case {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -449,5 +451,19 @@ mod tests {
             assert!(values.windows(2).all(|pair| pair[1] - pair[0] > 2e-3));
             assert!(values.iter().all(|v| (2.0 * v - (2.0 * v).round()).abs() > 0.09));
         }
+    }
+
+    #[test]
+    fn every_rule_has_a_snapshot_and_every_snapshot_a_rule() {
+        let files = std::fs::read_dir(lowering::FOLDER).expect("the folder is there");
+        let names =
+            files.map(|file| file.expect("a file").file_name().into_string().expect("UTF-8"));
+        let of = |name: String| name.split('-').next().map(str::to_owned);
+        let shown: BTreeSet<String> =
+            names.filter(|n| n.ends_with(".snap")).filter_map(of).collect();
+        let entries = crate::compile::rules::table().filter(|entry| entry.rule.is_some());
+        let wanted: BTreeSet<String> = entries.map(|entry| entry.op.to_owned()).collect();
+        let missing: Vec<_> = wanted.symmetric_difference(&shown).collect();
+        assert!(missing.is_empty(), "without a snapshot, or without a rule: {missing:?}");
     }
 }
