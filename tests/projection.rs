@@ -116,7 +116,8 @@ fn project(options: &Options, inputs: &[(&str, Array)]) -> Outputs {
 #[test]
 fn several_layers_in_one_pass_are_what_each_is_alone() {
     let x = samples();
-    let layers = ["a=#1", "b=#2", "c=#3", "d=#4"];
+    // One of them twice.
+    let layers = ["a=#1", "b=#2", "c=#3", "d=#4", "e=#3"];
     for direction in DIRECTIONS {
         let at = |layers: &[&str]| {
             let options = towards(direction, options(layers, "0,3..5", EVERYTHING));

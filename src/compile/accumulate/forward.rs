@@ -112,11 +112,8 @@ fn constants<'e>(task: &Task<'e, '_>) -> Constants<'e> {
             carried[step.output.0].push(y);
         }
     }
-    let per_layer = network
-        .layers
-        .iter()
-        .map(|layer| Rows::sum(std::mem::take(&mut carried[layer.0])))
-        .collect();
+    let per_layer =
+        network.layers.iter().map(|layer| Rows::sum(carried[layer.0].clone())).collect();
     Constants { nodes, per_layer }
 }
 
