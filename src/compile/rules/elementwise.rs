@@ -118,6 +118,7 @@ mod tests {
         case("Mish").f32().input("x", &[3]).snapshot("plain");
         case("Swish").f32().opset(24).input("x", &[3]).snapshot("plain");
         case("Shrink").f32().input("x", &[3]).snapshot("plain");
+        case("CastLike").input("x", &[3]).param("like", &[1]).snapshot("plain");
         case("Mod").int("fmod", 1).input("a", &[3]).input("b", &[3]).positive().snapshot("plain");
     }
 }

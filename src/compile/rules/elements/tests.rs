@@ -158,6 +158,7 @@ fn compress_takes_where_the_condition_holds() {
     takes(constants, "Compress <axis = 0> (x, one)", &[2, 3], &of(&[0, 1, 2]));
     takes(constants, "Compress (x, c)", &[2, 3], &of(&[0, 2]));
     case("Compress").input("x", &[2]).bools("c", &[1], &[true]).int("axis", 1).refused("axis 1");
+    case("Compress").input("x", &[3]).bools("c", &[3], &[true, false, true]).show("plain");
 }
 
 #[test]
