@@ -8,7 +8,7 @@ use super::build::{Emit, Expr};
 use super::linear::{Program, Sum, Var, VarId};
 use super::rules::{self, Constant, Rule};
 use crate::error::{Error, Result};
-use crate::graph::{Dim, NodeId, Reach, ValueId};
+use crate::graph::{Attr, Dim, Graph, NodeId, Reach, Tensor, ValueId};
 
 /// The switched network of a graph, from one input to some layers.
 pub struct Linearised {
@@ -19,7 +19,12 @@ pub struct Linearised {
     /// The change of each layer.
     pub layers: Vec<VarId>,
     affine: Vec<Affine>,
+    infinite: Reach,
 }
+
+/// The largest constant that is searched for infinities, in bytes: masks are smaller, and weights
+/// have none.
+const LARGEST_MASK: usize = 1 << 26;
 
 /// What an operator adds to its linear map.
 struct Affine {
@@ -70,7 +75,22 @@ pub fn linearise(
     };
     let layers = layers.iter().map(reached).collect::<Result<_>>()?;
     e.check()?;
-    Ok(Linearised { program: program.into_inner(), input: start, layers, affine })
+    let infinite = e.graph(behind_infinities);
+    Ok(Linearised { program: program.into_inner(), input: start, layers, affine, infinite })
+}
+
+/// Everything that is computed from constants with infinite elements, such as attention masks.
+fn behind_infinities(graph: &Graph) -> Reach {
+    let infinite = |tensor: &Tensor| tensor.bytes().len() <= LARGEST_MASK && tensor.has_infinity();
+    let initializers = graph
+        .values()
+        .filter(|(_, value)| value.tensor.as_ref().is_some_and(infinite))
+        .map(|(id, _)| id);
+    let filled = graph.nodes().filter_map(|(_, node)| match node.attr("value") {
+        Some(Attr::Tensor(tensor)) if infinite(tensor) => node.output(0),
+        _ => None,
+    });
+    graph.descendants(initializers.chain(filled))
 }
 
 fn linearise_node(
@@ -142,9 +162,32 @@ impl Linearised {
                     Constant::Zero | Constant::Remainder => self.remainder(e, affine),
                 };
                 let dtype = self.program.var(affine.output).dtype;
-                Term { node: affine.node, output: affine.output, value: value.cast(dtype) }
+                let value = self.finite(value.cast(dtype));
+                Term { node: affine.node, output: affine.output, value }
             })
             .collect()
+    }
+
+    /// The value with 0 for its infinities, where it may have any: whatever masks with an infinity
+    /// gives it the weight 0, and 0·∞ would be no number.
+    fn finite<'e>(&self, value: Expr<'e>) -> Expr<'e> {
+        if !value.e.graph(|graph| self.may_be_infinite(graph, value.id)) {
+            return value;
+        }
+        let infinity = value.number(f64::INFINITY);
+        let infinite = value.unary("Abs").binary("Equal", infinity);
+        value.number(0.0).where_(infinite, value)
+    }
+
+    /// Whether a value, maybe one emitted since, is computed from infinite constants.
+    fn may_be_infinite(&self, graph: &Graph, value: ValueId) -> bool {
+        let emitted = || graph.value(value).name.starts_with("slp/");
+        self.infinite.has_value(value)
+            || (emitted()
+                && graph.producer(value).is_some_and(|id| {
+                    let mut inputs = graph.node(id).inputs.iter().flatten();
+                    inputs.any(|&input| self.may_be_infinite(graph, input))
+                }))
     }
 
     /// `y − L(x)`: the operator's linear map, applied to its own inputs, taken from its output.
@@ -153,7 +196,8 @@ impl Linearised {
         let mut values: HashMap<VarId, Expr> = HashMap::new();
         for &(var, value) in &affine.inputs {
             let dims = self.program.var(var).seeded(&one);
-            values.insert(var, e.expr(value).cast(self.program.var(var).dtype).reshape(&dims));
+            let x = e.expr(value).cast(self.program.var(var).dtype);
+            values.insert(var, self.finite(x).reshape(&dims));
         }
         for step in &self.program.steps()[affine.steps.clone()] {
             let x: Vec<_> = step.inputs.iter().map(|v| values.get(v).copied()).collect();

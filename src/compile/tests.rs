@@ -248,6 +248,20 @@ fn gelu_is_flat_far_out() {
 }
 
 #[test]
+fn infinite_masks_leave_the_bias_finite() {
+    let constants = "double[3, 3] mask = {0, -inf, -inf, 0, 0, -inf, 0, 0, 0}, \
+                     bool[3, 3] seen = {1, 0, 0, 1, 1, 0, 1, 1, 1}, double low = {-inf}";
+    for masked in ["m = Add (s, mask)", "m = Where (seen, s, low)"] {
+        let nodes = format!(
+            "t = Transpose <perm = [0, 2, 1]> (x) s = MatMul (x, t) {masked} \
+             p = Softmax <axis = -1> (m) y = MatMul (p, x)"
+        );
+        let model = model("double[N, 3, 2]", "double[N, 3, 2]", constants, &nodes);
+        check(&model, Batch::Auto, &[2, 3, 2], 2);
+    }
+}
+
+#[test]
 fn half_precision_keeps_its_type_and_slopes() {
     let cases = [
         ("y = Relu (x)", [0.0, 1.0]),

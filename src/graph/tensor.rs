@@ -247,6 +247,18 @@ impl Tensor {
         })
     }
 
+    /// Whether a float element is infinite.
+    pub fn has_infinity(&self) -> bool {
+        let bytes = self.bytes();
+        match self.dtype {
+            DataType::F32 => chunks(bytes).any(|&b| f32::from_le_bytes(b).is_infinite()),
+            DataType::F64 => chunks(bytes).any(|&b| f64::from_le_bytes(b).is_infinite()),
+            DataType::F16 => chunks(bytes).any(|&b| f16::from_le_bytes(b).is_infinite()),
+            DataType::BF16 => chunks(bytes).any(|&b| bf16::from_le_bytes(b).is_infinite()),
+            _ => false,
+        }
+    }
+
     /// The bytes, checked against the dimensions.
     ///
     /// # Errors
@@ -288,7 +300,11 @@ impl Tensor {
 }
 
 fn words<const N: usize, T>(bytes: &[u8], read: impl Fn([u8; N]) -> T) -> Vec<T> {
-    bytes.as_chunks::<N>().0.iter().map(|&chunk| read(chunk)).collect()
+    chunks(bytes).map(|&chunk| read(chunk)).collect()
+}
+
+fn chunks<const N: usize>(bytes: &[u8]) -> std::slice::Iter<'_, [u8; N]> {
+    bytes.as_chunks::<N>().0.iter()
 }
 
 #[cfg(test)]
@@ -311,6 +327,14 @@ mod tests {
         for dtype in [DataType::F16, DataType::BF16, DataType::F32, DataType::F64] {
             let tensor = Tensor::floats(dtype, vec![3], &[1.0, -2.5, 0.0]);
             assert_eq!(tensor.to_floats().unwrap(), [1.0, -2.5, 0.0]);
+        }
+    }
+
+    #[test]
+    fn infinities_are_found_in_every_float_type() {
+        for dtype in [DataType::F16, DataType::BF16, DataType::F32, DataType::F64] {
+            let has = |value| Tensor::floats(dtype, vec![2], &[1.0, value]).has_infinity();
+            assert!(has(f64::NEG_INFINITY) && !has(f64::NAN) && !has(2.0), "{}", dtype.name());
         }
     }
 
