@@ -2,10 +2,10 @@
 
 use super::Inputs::Only;
 use super::normalisation::channels;
-use super::window::geometry;
+use super::window::{explicit, geometry, list};
 use super::{Entry, Rule, Tangent};
 use crate::compile::linear::Geometry;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::graph::{Dim, fixed};
 
 pub(super) const RULES: &[Entry] = &[
@@ -46,22 +46,8 @@ fn transposed_geometry(cx: &Rule, y_dims: &[Dim]) -> Result<Geometry> {
     let x_dims = cx.raw(0)?.dims();
     let kernel = kernel_of(cx)?;
     let rank = kernel.len();
-    let list = |name: &str, default: i64, count: usize| -> Result<Vec<i64>> {
-        let values = cx.node.ints(name)?.map_or(vec![default; count], <[i64]>::to_vec);
-        if values.len() != count {
-            return Err(Error::unreadable(format!("attribute '{name}' is {values:?}")));
-        }
-        Ok(values)
-    };
-    let (strides, dilations) = (list("strides", 1, rank)?, list("dilations", 1, rank)?);
-    let (extra, pads) = (list("output_padding", 0, rank)?, list("pads", 0, 2 * rank)?);
-    let mut windows = Geometry {
-        kernel,
-        strides,
-        dilations,
-        begin: pads[..rank].to_vec(),
-        end: pads[rank..].to_vec(),
-    };
+    let extra = list(cx, "output_padding", 0, rank)?;
+    let mut windows = explicit(cx, kernel)?;
     let auto_pad = cx.node.text("auto_pad")?.unwrap_or("NOTSET");
     let given = cx.node.ints("output_shape")?.is_some();
     if auto_pad == "VALID" && !given {

@@ -11,7 +11,7 @@ use super::{Entry, Rule, Tangent};
 use crate::compile::build::Expr;
 use crate::compile::linear as step;
 use crate::error::{Error, Result};
-use crate::graph::{DataType, Dim, Facts, Value, ValueId, fixed};
+use crate::graph::{DataType, Dim, fixed};
 
 pub(super) const RULES: &[Entry] = &[
     Entry::exact("GatherElements", First, gather_elements),
@@ -53,24 +53,10 @@ fn top_k(cx: &Rule) -> Result<()> {
     let axis = axis_or(cx, -1, dx.rank())?;
     let indices = match cx.node.output(1) {
         Some(indices) => indices,
-        None => added_indices(cx, y_dims.clone())?,
+        None => cx.add_output(1, "Indices", DataType::I64, y_dims.clone())?,
     };
     cx.emit(0, cx.step(step::GatherElements { axis, indices }, dx, &y_dims));
     Ok(())
-}
-
-fn added_indices(cx: &Rule, dims: Vec<Dim>) -> Result<ValueId> {
-    cx.e.graph_mut(|graph| {
-        let name = graph.free_name(&format!("slp/{}/Indices", graph.label(cx.id)));
-        let value = Value {
-            dtype: Some(DataType::I64),
-            facts: Facts::from_shape(dims),
-            ..Value::new(name)
-        };
-        let indices = graph.add_value(value)?;
-        graph.set_output(cx.id, 1, indices);
-        Ok(indices)
-    })
 }
 
 /// Compress: the elements where the condition holds; along no axis, those of the flat input.

@@ -31,7 +31,7 @@ use std::sync::OnceLock;
 use super::build::{Emit, Expr};
 use super::linear::{Program, Var, VarId};
 use crate::error::{Error, Result};
-use crate::graph::{DataType, Dim, Node, NodeId};
+use crate::graph::{DataType, Dim, Node, NodeId, Value, ValueId};
 pub use tangent::Tangent;
 
 /// The rule of one operator.
@@ -342,6 +342,26 @@ impl<'e> Rule<'e> {
         let x = self.x(index)?;
         let var = Var { dims: x.dims(), dtype: x.dtype() };
         Ok(Tangent { cx: self, var: self.program.borrow_mut().add_var(var) })
+    }
+
+    /// Adds output `index`, so far left out, to the node.
+    ///
+    /// # Errors
+    /// Never for a name that is free, which the one chosen is.
+    pub fn add_output(
+        &self,
+        index: usize,
+        name: &str,
+        dtype: DataType,
+        dims: Vec<Dim>,
+    ) -> Result<ValueId> {
+        self.e.graph_mut(|graph| {
+            let label = graph.label(self.id).trim_start_matches('/');
+            let name = graph.free_name(&format!("slp/{label}/{name}"));
+            let output = graph.add_value(Value::typed(name, dtype, dims))?;
+            graph.set_output(self.id, index, output);
+            Ok(output)
+        })
     }
 
     /// A refusal of this form of the operator.

@@ -11,7 +11,7 @@ use super::{Entry, Rule};
 use crate::compile::build::Expr;
 use crate::compile::linear::Geometry;
 use crate::error::{Error, Result};
-use crate::graph::{DataType, Dim, Facts, Tensor, Value, ValueId, fixed};
+use crate::graph::{DataType, Dim, Tensor, ValueId, fixed};
 
 pub(super) const RULES: &[Entry] = &[
     Entry::exact("MaxPool", First, max_pool).kink("the first winner in row-major order"),
@@ -59,18 +59,7 @@ fn indices_of(cx: &Rule) -> Result<ValueId> {
             .collect();
         return Ok(cx.e.node("MaxPool", &[Some(cx.raw(0)?.id)], &attributes, 2)[1].id);
     }
-    let dims = cx.y_dims(0)?;
-    cx.e.graph_mut(|graph| {
-        let name = graph.free_name(&format!("slp/{}/Indices", graph.label(cx.id)));
-        let value = Value {
-            dtype: Some(DataType::I64),
-            facts: Facts::from_shape(dims),
-            ..Value::new(name)
-        };
-        let indices = graph.add_value(value)?;
-        graph.set_output(cx.id, 1, indices);
-        Ok(indices)
-    })
+    cx.add_output(1, "Indices", DataType::I64, cx.y_dims(0)?)
 }
 
 fn average_pool(cx: &Rule) -> Result<()> {

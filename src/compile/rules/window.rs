@@ -19,26 +19,7 @@ pub fn geometry(cx: &Rule, kernel: Vec<i64>, input: &[Dim], output: &[Dim]) -> R
             input.len()
         )));
     }
-    let list = |name: &str, default: i64| -> Result<Vec<i64>> {
-        let values = cx.node.ints(name)?.map_or(vec![default; rank], <[i64]>::to_vec);
-        if values.len() != rank || values.iter().any(|&v| v < 1) {
-            return Err(Error::unreadable(format!("attribute '{name}' is {values:?}")));
-        }
-        Ok(values)
-    };
-    let (strides, dilations) = (list("strides", 1)?, list("dilations", 1)?);
-    let pads = match cx.node.ints("pads")? {
-        Some(pads) if pads.len() == 2 * rank => pads.to_vec(),
-        Some(pads) => return Err(Error::unreadable(format!("attribute 'pads' is {pads:?}"))),
-        None => vec![0; 2 * rank],
-    };
-    let mut windows = Geometry {
-        kernel,
-        strides,
-        dilations,
-        begin: pads[..rank].to_vec(),
-        end: pads[rank..].to_vec(),
-    };
+    let mut windows = explicit(cx, kernel)?;
     match cx.node.text("auto_pad")?.unwrap_or("NOTSET") {
         "NOTSET" => {}
         "VALID" => (windows.begin, windows.end) = (vec![0; rank], vec![0; rank]),
@@ -52,6 +33,41 @@ pub fn geometry(cx: &Rule, kernel: Vec<i64>, input: &[Dim], output: &[Dim]) -> R
         pad_ceil(&mut windows, &input[2..], &output[2..])?;
     }
     Ok(Windows { geometry: windows, padded })
+}
+
+/// The windows of a node as its strides, dilations and pads say.
+///
+/// # Errors
+/// When an attribute is malformed.
+pub fn explicit(cx: &Rule, kernel: Vec<i64>) -> Result<Geometry> {
+    let rank = kernel.len();
+    let steps = |name: &str| -> Result<Vec<i64>> {
+        let values = list(cx, name, 1, rank)?;
+        if values.iter().any(|&v| v < 1) {
+            return Err(Error::unreadable(format!("attribute '{name}' is {values:?}")));
+        }
+        Ok(values)
+    };
+    let pads = list(cx, "pads", 0, 2 * rank)?;
+    Ok(Geometry {
+        kernel,
+        strides: steps("strides")?,
+        dilations: steps("dilations")?,
+        begin: pads[..rank].to_vec(),
+        end: pads[rank..].to_vec(),
+    })
+}
+
+/// A list attribute of `count` integers, each `default` where it is left out.
+///
+/// # Errors
+/// When there are more or fewer.
+pub fn list(cx: &Rule, name: &str, default: i64, count: usize) -> Result<Vec<i64>> {
+    let values = cx.node.ints(name)?.map_or(vec![default; count], <[i64]>::to_vec);
+    if values.len() != count {
+        return Err(Error::unreadable(format!("attribute '{name}' is {values:?}")));
+    }
+    Ok(values)
 }
 
 /// Windows, and the padding at the end that the model asked for.
