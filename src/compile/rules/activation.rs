@@ -70,8 +70,9 @@ fn leaky_relu(cx: &Rule) -> Result<()> {
 
 fn prelu(cx: &Rule) -> Result<()> {
     cx.homogeneous();
-    let x = cx.x(0)?;
-    slope(cx, sides(x, x.number(1.0), cx.x(1)?))
+    let (x, below) = (cx.x(0)?, cx.x(1)?);
+    cx.check_spread(1, &below.dims(), &x.dims())?;
+    slope(cx, sides(x, x.number(1.0), below))
 }
 
 fn thresholded_relu(cx: &Rule) -> Result<()> {

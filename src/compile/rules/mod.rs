@@ -31,7 +31,7 @@ use std::sync::OnceLock;
 use super::build::{Emit, Expr};
 use super::linear::{Program, Var, VarId};
 use crate::error::{Error, Result};
-use crate::graph::{DataType, Dim, Node, NodeId, Value, ValueId};
+use crate::graph::{DataType, Dim, Node, NodeId, Value, ValueId, fixed};
 pub use tangent::Tangent;
 
 /// The rule of one operator.
@@ -259,6 +259,38 @@ impl<'e> Rule<'e> {
         Ok(self.e.expr(id))
     }
 
+    /// [`Rule::x`] of an input with `least` axes or more.
+    ///
+    /// # Errors
+    /// When the input is left out or has fewer.
+    pub fn ranked(&self, index: usize, least: usize) -> Result<Expr<'e>> {
+        let x = self.x(index)?;
+        if x.rank() >= least {
+            return Ok(x);
+        }
+        let what = format!("input {index} has rank {}, {least} is needed", x.rank());
+        Err(Error::unreadable(what))
+    }
+
+    /// Checks that input `index` broadcasts to `dims` once it is spread to `under`, its own
+    /// dimensions with axes of size 1 put in.
+    ///
+    /// # Errors
+    /// When the sizes contradict that.
+    pub fn check_spread(&self, index: usize, under: &[Dim], dims: &[Dim]) -> Result<()> {
+        let own = self.raw(index)?.dims();
+        let same = |a: &Dim, b: &Dim| fixed(a).zip(fixed(b)).is_none_or(|(a, b)| a == b);
+        let elements = same(&self.e.product(&own), &self.e.product(under));
+        let aligned = dims.len().checked_sub(under.len()).is_some_and(|missing| {
+            let pairs = under.iter().zip(&dims[missing..]);
+            pairs.into_iter().all(|(a, b)| fixed(a) == Some(1) || same(a, b))
+        });
+        if elements && aligned {
+            return Ok(());
+        }
+        Err(Error::unreadable(format!("input {index} is {own:?}, over a tensor {dims:?}")))
+    }
+
     /// Output `index`, floats in the type in which changes are computed.
     ///
     /// # Errors
@@ -329,9 +361,7 @@ impl<'e> Rule<'e> {
         if let Some(values) = self.raw(index)?.as_ints() {
             return Ok(Some(values));
         }
-        Ok(self
-            .symbolic(index)?
-            .and_then(|values| values.iter().map(crate::graph::fixed).collect()))
+        Ok(self.symbolic(index)?.and_then(|values| values.iter().map(fixed).collect()))
     }
 
     /// A change of zero of input `index`, which does not depend on the projected input.

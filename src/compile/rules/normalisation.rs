@@ -40,7 +40,7 @@ pub(super) fn channels(x: Expr<'_>, spatial: usize) -> Expr<'_> {
 }
 
 fn lrn(cx: &Rule) -> Result<()> {
-    let (dx, x) = (cx.dx(0)?, cx.x(0)?);
+    let (dx, x) = (cx.dx(0)?, cx.ranked(0, 2)?);
     let float = |name, default| Ok(cx.node.float(name)?.map_or(default, f64::from));
     let (alpha, beta) = (float("alpha", 1e-4)?, float("beta", 0.75)?);
     let bias = float("bias", 1.0)?;
@@ -109,5 +109,10 @@ mod tests {
     fn snapshots() {
         batch_normalization(&[1, 2, 3, 3]).snapshot("plain");
         case("LRN").input("x", &[1, 4, 2, 2]).int("size", 3).snapshot("plain");
+    }
+
+    #[test]
+    fn neighbours_need_channels() {
+        case("LRN").input("x", &[3]).int("size", 3).refused("rank 1");
     }
 }

@@ -62,6 +62,12 @@ fn emit_affine<'r, 'e>(
     dims: &[Dim],
     affine: &[Dim],
 ) -> Result<()> {
+    for index in [1, 2] {
+        let used = if index == 1 { cx.node.input(1).is_some() } else { cx.tangent(2).is_some() };
+        if used {
+            cx.check_spread(index, affine, dims)?;
+        }
+    }
     let wide = |change: Tangent<'r, 'e>| change.reshape(affine).broadcast(dims);
     let mut parts = Vec::new();
     if let Some(change) = it.change {
@@ -130,7 +136,7 @@ fn by_channel(dims: &[Dim]) -> Vec<Dim> {
 }
 
 fn instance_normalization(cx: &Rule) -> Result<()> {
-    let x = cx.x(0)?;
+    let x = cx.ranked(0, 2)?;
     let dims = x.dims();
     let axes: Vec<usize> = (2..dims.len()).collect();
     let it = standardise(cx, x, cx.tangent(0), &axes, epsilon(cx)?, true);
@@ -139,7 +145,7 @@ fn instance_normalization(cx: &Rule) -> Result<()> {
 
 /// GroupNormalization: scale and bias by group before operator set 21, by channel from it on.
 fn group_normalization(cx: &Rule) -> Result<()> {
-    let x = cx.x(0)?;
+    let x = cx.ranked(0, 2)?;
     let dims = x.dims();
     let groups = cx.node.int("num_groups")?.and_then(|g| i32::try_from(g).ok()).unwrap_or(0);
     if groups < 1 {
@@ -226,6 +232,18 @@ mod tests {
                     .check();
             }
         }
+    }
+
+    #[test]
+    fn malformed_inputs_are_refused() {
+        let of = |op: &str, dims: &[i64]| case(op).input("x", dims).param("s", &[2]);
+        for op in ["InstanceNormalization", "GroupNormalization"] {
+            let groups = |it: crate::compile::rules::testing::Case| it.int("num_groups", 1);
+            groups(of(op, &[3]).param("b", &[2])).refused("rank 1");
+            groups(of(op, &[]).param("b", &[2])).refused("rank 0");
+        }
+        of("InstanceNormalization", &[2, 3, 2]).param("b", &[2]).refused("over a tensor");
+        of("LayerNormalization", &[2, 3]).refused("over a tensor");
     }
 
     #[test]

@@ -172,3 +172,8 @@ fn the_steps_are_these() {
     clip(Some(-1.0), Some(1.0)).snapshot("both");
     clip(None, Some(1.0)).snapshot("max");
 }
+
+#[test]
+fn slopes_that_do_not_fit_are_refused() {
+    case("PRelu").input("x", &[2, 3]).param("slope", &[5]).refused("over a tensor");
+}
