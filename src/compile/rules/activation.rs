@@ -5,15 +5,15 @@
 
 use std::f64::consts::{FRAC_2_SQRT_PI, PI, SQRT_2};
 
-use super::Inputs::First;
-use super::{Entry, Rule};
+use super::Inputs::{First, Only};
+use super::{Entry, Rule, Shape};
 use crate::compile::build::Expr;
 use crate::error::Result;
 
 pub(super) const RULES: &[Entry] = &[
     Entry::exact("Relu", First, relu).kink("0 at 0"),
     Entry::exact("LeakyRelu", First, leaky_relu).kink("alpha at 0"),
-    Entry::exact("PRelu", First, prelu).kink("slope at 0"),
+    Entry::exact("PRelu", Only(&[0, 1]), prelu).shaped(Shape::Product).kink("slope at 0"),
     Entry::exact("ThresholdedRelu", First, thresholded_relu).kink("0 at alpha"),
     Entry::exact("Clip", First, clip).kink("0 at both bounds"),
     Entry::exact("HardSigmoid", First, hard_sigmoid).kink("0 at both bounds"),
@@ -69,10 +69,14 @@ fn leaky_relu(cx: &Rule) -> Result<()> {
 }
 
 fn prelu(cx: &Rule) -> Result<()> {
-    cx.homogeneous();
     let (x, below) = (cx.x(0)?, cx.x(1)?);
     cx.check_spread(1, &below.dims(), &x.dims())?;
-    slope(cx, sides(x, x.number(1.0), below))
+    if cx.tangent(1).is_none() {
+        cx.homogeneous();
+        return slope(cx, sides(x, x.number(1.0), below));
+    }
+    cx.emit(0, cx.through(sides(x, x, x * below))?);
+    Ok(())
 }
 
 fn thresholded_relu(cx: &Rule) -> Result<()> {

@@ -6,6 +6,7 @@
 
 mod activation;
 mod arithmetic;
+mod composite;
 mod convolution;
 mod einsum;
 mod elements;
@@ -24,7 +25,7 @@ mod testing;
 mod trigonometry;
 mod window;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
@@ -181,11 +182,15 @@ pub struct Rule<'e> {
     /// The node.
     pub node: Node,
     id: NodeId,
+    /// The node of the model that the steps come from; not `id` itself in a composite.
+    owner: NodeId,
     program: &'e RefCell<Program>,
     tangents: Vec<Option<VarId>>,
     outputs: RefCell<Vec<(usize, VarId)>>,
     constants: RefCell<HashMap<usize, Constant>>,
-    homogeneous: std::cell::Cell<bool>,
+    homogeneous: Cell<bool>,
+    /// The changes of what [`Rule::through`] went through.
+    composite: RefCell<HashMap<ValueId, VarId>>,
 }
 
 impl<'e> Rule<'e> {
@@ -200,23 +205,35 @@ impl<'e> Rule<'e> {
         entry: &Entry,
         tangents: Vec<Option<VarId>>,
     ) -> Result<Linearised> {
-        let (node, label) = e.graph(|graph| (graph.node(id).clone(), graph.label(id).to_owned()));
+        let (label, operator) =
+            e.graph(|graph| (graph.label(id).to_owned(), graph.node(id).operator()));
         e.scope(&label);
-        let operator = node.operator();
+        Self::apply_within(e, program, (id, id), entry, tangents)
+            .map_err(|error| error.node(label, operator))
+    }
+
+    /// [`Rule::apply`] on node `id`, whose steps are told as those of `owner`.
+    fn apply_within(
+        e: &'e Emit,
+        program: &'e RefCell<Program>,
+        (id, owner): (NodeId, NodeId),
+        entry: &Entry,
+        tangents: Vec<Option<VarId>>,
+    ) -> Result<Linearised> {
         let cx = Self {
             e,
-            node,
+            node: e.graph(|graph| graph.node(id).clone()),
             id,
+            owner,
             program,
             tangents,
             outputs: RefCell::default(),
             constants: RefCell::default(),
-            homogeneous: std::cell::Cell::new(false),
+            homogeneous: Cell::new(false),
+            composite: RefCell::default(),
         };
         let rule = entry.rule.ok_or_else(|| Error::internal("this operator's derivative is zero"));
-        rule.and_then(|rule| rule(&cx))
-            .and_then(|()| e.check())
-            .map_err(|error| error.node(label, operator))?;
+        rule.and_then(|rule| rule(&cx)).and_then(|()| e.check())?;
         let outputs = cx.outputs.into_inner();
         let constants = cx.constants.into_inner();
         let default = if cx.homogeneous.get() { Constant::Zero } else { Constant::Remainder };
@@ -417,7 +434,7 @@ impl<'e> Rule<'e> {
         dtype: DataType,
     ) -> Tangent<'_, 'e> {
         let output = Var { dims, dtype };
-        let var = self.program.borrow_mut().add_step(self.id, map, inputs, output);
+        let var = self.program.borrow_mut().add_step(self.owner, map, inputs, output);
         Tangent { cx: self, var }
     }
 }

@@ -147,8 +147,17 @@ fn sizes_may_be_symbols() {
 
 #[test]
 fn bounds_and_slopes_that_change_are_refused() {
-    case("PRelu").param("x", &[3]).input("slope", &[3]).refused("input 1 depends");
     case("Clip").param("x", &[3]).input("min", &[]).refused("input 1 depends");
+}
+
+#[test]
+fn slopes_may_change() {
+    for dims in [&[3][..], &[1], &[2, 1], &[2, 3]] {
+        case("PRelu").param("x", &[2, 3]).input("slope", dims).check();
+        of("PRelu", &[2, 3]).input("slope", dims).check();
+    }
+    let at_zero = case("PRelu").param("x", &[3]).values(&[-2.0, 0.0, 1.0]);
+    at_zero.input("slope", &[1]).jacobian(&[&[-2.0], &[0.0], &[0.0]]);
 }
 
 #[test]
@@ -169,6 +178,7 @@ fn the_steps_are_these() {
     }
     of("LeakyRelu", &[2, 3]).float("alpha", 0.5).snapshot("plain");
     of("PRelu", &[2, 3]).param("slope", &[2, 1]).snapshot("channels");
+    case("PRelu").param("x", &[2, 3]).input("slope", &[3]).snapshot("slope");
     clip(Some(-1.0), Some(1.0)).snapshot("both");
     clip(None, Some(1.0)).snapshot("max");
 }
