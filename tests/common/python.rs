@@ -8,7 +8,9 @@ use std::process::Command;
 pub fn interpreter() -> PathBuf {
     let requirements = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/requirements.txt");
     let wanted = fs::read(&requirements).unwrap();
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+    let executable = std::env::current_exe().unwrap();
+    // Test executables lie in target/profile/deps.
+    let target = executable.ancestors().nth(3).unwrap();
     let home = target.join("python");
     let (python, made) = (home.join("bin/python"), home.join("made-from.txt"));
     let lock = File::create(target.join("python.lock")).unwrap();

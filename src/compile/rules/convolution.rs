@@ -170,7 +170,7 @@ mod tests {
             let plain = || conv("ConvTranspose", &[4], &[3], 1).ints("strides", &[2]);
             let given = plain().text("auto_pad", auto_pad).ints("output_shape", &[size]);
             let explicit = plain().ints("pads", &pads).ints("output_padding", &[rest]);
-            given.same_steps_as(&explicit);
+            given.f32().ort().check();
             explicit.check();
         }
         let far = conv("ConvTranspose", &[4], &[3], 1).ints("strides", &[2]);

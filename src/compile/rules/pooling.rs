@@ -226,7 +226,7 @@ mod tests {
     fn the_last_window_of_ceil_mode_stays_beside_valid() {
         let pool = || case("AveragePool").input("x", &[1, 1, 7]).ints("kernel_shape", &[2]);
         let pool = || pool().ints("strides", &[2]).int("ceil_mode", 1);
-        pool().text("auto_pad", "VALID").same_steps_as(&pool());
+        pool().text("auto_pad", "VALID").f32().ort().check();
     }
 
     #[test]

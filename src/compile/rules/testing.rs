@@ -1,15 +1,15 @@
-//! Cases of one operator, a line each: what its rule says against central differences in tract.
+//! Cases of one operator, a line each: what its rule says against central differences, in tract or,
+//! where it lacks the operator, in Python.
 //!
 //! `case("Conv").input("x", &[1, 2, 5]).param("w", &[3, 2, 3]).check()` builds the one-node model,
 //! and measures it. [`Case::snapshot`] also keeps the ONNX text of the rule's linear steps.
 
-mod alone;
 mod jacobian;
 mod lowering;
+mod outside;
 
 use crate::compile::{Options, transform};
 use crate::graph::{Attr, DataType, Dim, Graph, Model, Node, STANDARD, Tensor, Value, ValueId};
-pub use alone::weights_alone;
 
 /// One application of an operator.
 pub struct Case {
@@ -19,6 +19,15 @@ pub struct Case {
     slots: Vec<Slot>,
     attributes: Vec<(String, Attr)>,
     outputs: usize,
+    engine: Engine,
+}
+
+/// What runs the models of a case.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Engine {
+    Tract,
+    Reference,
+    Runtime,
 }
 
 /// What stands at one input of the operator.
@@ -85,6 +94,7 @@ pub fn case(op: &str) -> Case {
         slots: Vec::new(),
         attributes: Vec::new(),
         outputs: 1,
+        engine: Engine::Tract,
     }
 }
 

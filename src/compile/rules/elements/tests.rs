@@ -1,4 +1,4 @@
-use crate::compile::rules::testing::{Case, case, weights_alone};
+use crate::compile::rules::testing::{Case, case};
 
 fn scatter(data: &[i64], indices: &[i64], values: &[i64]) -> Case {
     let it = case("ScatterElements").input("x", data).ints_shaped("i", indices, values);
@@ -139,43 +139,35 @@ fn top_k_follows_its_indices() {
     case("TopK").input("x", &[4]).ints_input("k", &[1]).int("axis", 1).refused("");
 }
 
-/// Asserts that element `i` of `y = node` is element `taken[i]` of `double x`, of dimensions `dims`.
-#[track_caller]
-fn takes(constants: &str, node: &str, dims: &[usize], taken: &[Option<usize>]) {
-    let count: usize = dims.iter().product();
-    let column = |from: Option<usize>| (0..count).map(move |i| from == Some(i));
-    let wanted = taken.iter().flat_map(|&from| column(from));
-    let wanted: Vec<f64> = wanted.map(|is| f64::from(u8::from(is))).collect();
-    assert_eq!(weights_alone(constants, node, dims), wanted, "{node}");
-}
-
 #[test]
 fn compress_takes_where_the_condition_holds() {
-    let constants = "bool[3] c = {1, 0, 1}, bool[1] one = {1}";
-    let of = |places: &[usize]| places.iter().copied().map(Some).collect::<Vec<_>>();
-    takes(constants, "Compress <axis = 1> (x, c)", &[2, 3], &of(&[0, 2, 3, 5]));
-    takes(constants, "Compress <axis = -1> (x, c)", &[2, 3], &of(&[0, 2, 3, 5]));
-    takes(constants, "Compress <axis = 0> (x, one)", &[2, 3], &of(&[0, 1, 2]));
-    takes(constants, "Compress (x, c)", &[2, 3], &of(&[0, 2]));
-    case("Compress").input("x", &[2]).bools("c", &[1], &[true]).int("axis", 1).refused("axis 1");
-    case("Compress").input("x", &[3]).bools("c", &[3], &[true, false, true]).show("plain");
+    let under = |dims: &[i64], holds: &[bool]| {
+        let it = case("Compress").input("x", dims).reference();
+        it.bools("c", &[holds.len() as i64], holds)
+    };
+    for axis in [1, -1] {
+        under(&[2, 3], &[true, false, true]).int("axis", axis).check();
+    }
+    for axis in [-2, 0] {
+        under(&[2, 3], &[true]).int("axis", axis).check();
+        under(&[2, 3], &[false, true]).int("axis", axis).check();
+    }
+    under(&[2, 3], &[true, false, true]).check();
+    under(&[2, 3], &[false, false, true, false, true, true]).check();
+    under(&[2], &[true]).int("axis", 1).refused("axis 1");
 }
 
 #[test]
 fn negative_index_tuples_count_from_the_end() {
-    let constants =
-        "int64[2, 2] i = {-1, 0, 1, -3}, int64[2, 1] j = {-1, -3}, double[2] u = {1, 2}";
-    let of = |places: &[usize]| places.iter().copied().map(Some).collect::<Vec<_>>();
-    takes(constants, "GatherND (x, i)", &[2, 3], &of(&[3, 3]));
-    takes(constants, "GatherND <batch_dims = 1> (x, j)", &[2, 3], &of(&[2, 3]));
-    let kept = [0, 1, 2, 3, 4, 5].map(|place| (place != 3).then_some(place));
-    takes(constants, "ScatterND (x, i, u)", &[2, 3], &kept);
-    takes(
-        "int64[2, 1] i = {-1, -3}, double[3] d = {1, 2, 3}",
-        "ScatterND (d, i, x)",
-        &[2],
-        &[Some(1), None, Some(0)],
-    );
+    let gather = |dims: &[i64], values: &[i64]| {
+        let it = case("GatherND").input("x", &[2, 3]).reference();
+        it.ints_shaped("i", dims, values)
+    };
+    gather(&[2, 2], &[-1, 0, 1, -3]).check();
+    gather(&[2, 1], &[-1, -2]).check();
+    gather(&[2, 1], &[-1, -3]).int("batch_dims", 1).check();
+    scatter_nd(&[2, 3], &[2, 2], &[-1, 0, 1, -2], &[2]).reference().check();
+    scatter_nd(&[3, 2], &[2, 1], &[-1, -3], &[2, 2]).reference().check();
 }
 
 #[test]
@@ -246,6 +238,8 @@ fn snapshots() {
     scatter(&[3, 2], &[2, 2], &[0, 1, 2, -1]).text("reduction", "add").snapshot("add");
     scatter_nd(&[3, 2], &[2, 1], &[0, 2], &[2, 2]).snapshot("plain");
     scatter_nd(&[3, 2], &[2, 1], &[0, 2], &[2, 2]).text("reduction", "add").snapshot("add");
+    let kept = case("Compress").input("x", &[3]).bools("c", &[3], &[true, false, true]);
+    kept.reference().snapshot("plain");
     let top = case("TopK").input("x", &[2, 3]).ints_input("k", &[2]);
     top.outputs(2).snapshot("plain");
     case("Trilu").input("x", &[2, 2, 3]).int("upper", 0).snapshot("plain");

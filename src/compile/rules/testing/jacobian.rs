@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use ndarray::{Array1, Array2, ArrayD, Axis, Dimension, IxDyn};
 
-use super::{Case, Changing, FLAT, layer};
+use super::outside::{self, Points};
+use super::{Case, Changing, Engine, FLAT, layer};
 use crate::compile::plan::{Direction, Limits};
 use crate::compile::project::Quantity;
 use crate::compile::select::{Batch, Choice};
@@ -50,18 +51,39 @@ type Outputs = HashMap<String, Array>;
 /// Runs a model at inputs that differ in one tensor.
 struct Runner {
     case: String,
-    session: Session,
+    engine: Ready,
     name: String,
     dims: Vec<usize>,
     dtype: DataType,
 }
 
+/// A model in an engine.
+enum Ready {
+    Tract(Session),
+    Outside(Engine, Vec<u8>),
+}
+
 impl Runner {
     fn run(&self, x: &[f64]) -> Outputs {
+        self.run_all(&[x.to_vec()]).remove(0)
+    }
+
+    fn run_all(&self, values: &[Vec<f64>]) -> Vec<Outputs> {
+        let outputs = match &self.engine {
+            Ready::Tract(session) => values.iter().map(|x| self.in_tract(session, x)).collect(),
+            Ready::Outside(engine, model) => {
+                let (name, dims, dtype) = (&*self.name, &*self.dims, self.dtype);
+                outside::run(*engine, model, &Points { name, dims, dtype, values })
+            }
+        };
+        let outputs = outputs.unwrap_or_else(|error| panic!("{}: {error}", self.case));
+        outputs.into_iter().map(|outputs| outputs.into_iter().collect()).collect()
+    }
+
+    fn in_tract(&self, session: &Session, x: &[f64]) -> Result<Vec<(String, Array)>, String> {
         let x = ArrayD::from_shape_vec(IxDyn(&self.dims), x.to_vec()).expect("as many values");
         let x = Array::floats(self.dtype, x).expect("a float type");
-        let outputs = self.session.run(&[(&self.name, x)]);
-        outputs.unwrap_or_else(|error| panic!("{}: {error}", self.case)).into_iter().collect()
+        session.run(&[(&self.name, x)]).map_err(|error| error.to_string())
     }
 }
 
@@ -143,15 +165,14 @@ impl Case {
                 Affine { name, value, jacobian }
             })
             .collect();
-        for i in 0..x.len() {
-            let moved = |step: f64| {
-                let mut x = x.to_vec();
-                x[i] += step;
-                runner.run(&x)
-            };
-            let (ahead, behind) = (moved(step), moved(-step));
+        let moved = |place: usize| {
+            let by = if place.is_multiple_of(2) { step } else { -step };
+            x.iter().enumerate().map(|(i, v)| if i == place / 2 { v + by } else { *v }).collect()
+        };
+        let outputs = runner.run_all(&(0..2 * x.len()).map(moved).collect::<Vec<_>>());
+        for (i, pair) in outputs.chunks(2).enumerate() {
             for m in &mut measured {
-                let slope = (flat(&ahead, &m.name) - flat(&behind, &m.name)) / (2.0 * step);
+                let slope = (flat(&pair[0], &m.name) - flat(&pair[1], &m.name)) / (2.0 * step);
                 m.jacobian.index_axis_mut(Axis(1), i).assign(&slope);
             }
         }
@@ -215,12 +236,18 @@ impl Case {
             Changing::One(index) => (self.floats(index).name.as_str(), self.floats(index).dims()),
             _ => (FLAT, vec![self.inputs().iter().map(|&i| self.floats(i).len()).sum()]),
         };
-        let shapes = [(name.to_owned(), dims.clone())];
-        let session = onnx::to_bytes(&model).and_then(|bytes| Session::new(&bytes, &shapes));
-        let session = session.unwrap_or_else(|error| {
+        let ready = || {
+            let bytes = onnx::to_bytes(&model)?;
+            let shapes = [(name.to_owned(), dims.clone())];
+            match self.engine {
+                Engine::Tract => Session::new(&bytes, &shapes).map(Ready::Tract),
+                engine => Ok(Ready::Outside(engine, bytes)),
+            }
+        };
+        let engine = ready().unwrap_or_else(|error| {
             panic!("{self}: {error}\n{}", onnx::text::print_graph_with_shapes(&model.graph))
         });
-        Runner { case: self.to_string(), session, name: name.to_owned(), dims, dtype: self.dtype }
+        Runner { case: self.to_string(), engine, name: name.to_owned(), dims, dtype: self.dtype }
     }
 }
 

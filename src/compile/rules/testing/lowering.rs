@@ -30,7 +30,7 @@ impl Case {
         self.show(name);
     }
 
-    /// The snapshot of a case that tract can't run; its numbers are checked elsewhere.
+    /// The snapshot alone, of a case whose numbers are checked elsewhere.
     #[track_caller]
     pub fn show(&self, name: &str) {
         let mut settings = insta::Settings::new();
@@ -38,12 +38,6 @@ impl Case {
         settings.set_prepend_module_to_snapshot(false);
         settings.set_omit_expression(true);
         settings.bind(|| insta::assert_snapshot!(format!("{}-{name}", self.op), self.steps()));
-    }
-
-    /// Asserts that the rule takes the same steps as in `other`, which tract can run.
-    #[track_caller]
-    pub fn same_steps_as(&self, other: &Self) {
-        assert_eq!(self.steps(), other.steps(), "{self} and {other}");
     }
 
     /// The linear steps as text, forward and transposed.
