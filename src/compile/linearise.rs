@@ -193,22 +193,16 @@ impl Linearised {
     /// `y − L(x)`: the operator's linear map, applied to its own inputs, taken from its output.
     fn remainder<'e>(&self, e: &'e Emit, affine: &Affine) -> Expr<'e> {
         let one = Dim::Value(1);
-        let mut values: HashMap<VarId, Expr> = HashMap::new();
+        let mut values: Vec<Option<Expr>> = vec![None; self.program.var_count()];
         for &(var, value) in &affine.inputs {
             let dims = self.program.var(var).seeded(&one);
             let x = e.expr(value).cast(self.program.var(var).dtype);
-            values.insert(var, self.finite(x).reshape(&dims));
+            values[var.0] = Some(self.finite(x).reshape(&dims));
         }
-        for step in &self.program.steps()[affine.steps.clone()] {
-            let x: Vec<_> = step.inputs.iter().map(|v| values.get(v).copied()).collect();
-            if x.iter().any(Option::is_some) {
-                let at = self.program.lower(e, step, one.clone());
-                values.insert(step.output, step.map.forward(&at, &x));
-            }
-        }
+        self.program.push(e, &self.program.steps()[affine.steps.clone()], &one, &mut values);
         let var = self.program.var(affine.output);
         let y = e.expr(affine.value).cast(var.dtype);
-        match values.get(&affine.output) {
+        match values[affine.output.0] {
             Some(linear) => y - linear.reshape(&var.dims),
             None => y,
         }

@@ -75,14 +75,7 @@ fn columns<'e>(task: &Task<'e, '_>) -> Vec<Option<Expr<'e>>> {
     let seed = identity.indicator(input.dtype).reshape(&dims).expand(&input.seeded(&count));
     let mut tangents: Vec<Option<Expr>> = vec![None; program.var_count()];
     tangents[network.input.0] = Some(seed);
-    for step in program.steps() {
-        let x: Vec<_> = step.inputs.iter().map(|v| tangents[v.0]).collect();
-        if x.iter().any(Option::is_some) {
-            e.scope(&e.graph(|graph| graph.label(step.node).to_owned()));
-            let at = program.lower(e, step, count.clone());
-            tangents[step.output.0] = Some(step.map.forward(&at, &x));
-        }
-    }
+    program.push(e, program.steps(), &count, &mut tangents);
     network.layers.iter().map(|layer| tangents[layer.0]).collect()
 }
 
@@ -108,8 +101,8 @@ fn constants<'e>(task: &Task<'e, '_>) -> Constants<'e> {
     for step in program.steps() {
         e.scope(&e.graph(|graph| graph.label(step.node).to_owned()));
         let x: Vec<_> = step.inputs.iter().map(|v| Rows::sum(carried[v.0].clone())).collect();
-        if let Some(y) = carry(task, step, &x) {
-            carried[step.output.0].push(y);
+        for (output, y) in step.outputs.iter().zip(carry(task, step, &x)) {
+            carried[output.0].extend(y);
         }
     }
     let per_layer =
@@ -117,26 +110,31 @@ fn constants<'e>(task: &Task<'e, '_>) -> Constants<'e> {
     Constants { nodes, per_layer }
 }
 
-/// The rows behind a step, whose inputs may carry different groups.
+/// The rows behind a step, by output; its inputs may carry different groups.
 fn carry<'e>(
     task: &Task<'e, '_>,
     step: &crate::compile::linear::Step,
     x: &[Option<Rows<'e>>],
-) -> Option<Rows<'e>> {
+) -> Vec<Option<Rows<'e>>> {
     let program = &task.network.program;
-    let first = x.iter().flatten().next()?;
+    let Some(first) = x.iter().flatten().next() else { return Vec::new() };
+    let forward = |rows: &Rows<'e>, values: &[Option<Expr<'e>>]| -> Vec<Option<Rows<'e>>> {
+        let at = program.lower(task.e, step, rows.count());
+        let y = step.map.forward(&at, values);
+        y.into_iter().map(|y| y.map(|y| rows.with(y))).collect()
+    };
     if x.iter().flatten().all(|rows| rows.groups == first.groups) {
-        let at = program.lower(task.e, step, first.count());
         let values: Vec<_> = x.iter().map(|rows| rows.as_ref().map(|r| r.value)).collect();
-        return Some(first.with(step.map.forward(&at, &values)));
+        return forward(first, &values);
     }
     // A linear map of several inputs is the sum of its maps of each alone.
-    let alone = |i: usize, rows: &Rows<'e>| {
+    let mut parts: Vec<Vec<Rows>> = vec![Vec::new(); step.outputs.len()];
+    for (i, rows) in x.iter().enumerate().filter_map(|(i, rows)| Some((i, rows.as_ref()?))) {
         let mut values = vec![None; x.len()];
         values[i] = Some(rows.value);
-        let at = program.lower(task.e, step, rows.count());
-        rows.with(step.map.forward(&at, &values))
-    };
-    let parts = x.iter().enumerate().filter_map(|(i, rows)| Some(alone(i, rows.as_ref()?)));
-    Rows::sum(parts.collect())
+        for (part, y) in parts.iter_mut().zip(forward(rows, &values)) {
+            part.extend(y);
+        }
+    }
+    parts.into_iter().map(Rows::sum).collect()
 }

@@ -3,7 +3,7 @@
 use super::rows::Rows;
 use super::{Accumulated, Task};
 use crate::compile::build::Expr;
-use crate::compile::linear::Samples;
+use crate::compile::linear::{Samples, Step, VarId};
 use crate::compile::linearise::Term;
 use crate::graph::{Dim, NodeId, fixed};
 
@@ -48,17 +48,40 @@ fn sweep<'e>(task: &Task<'e, '_>) -> Vec<Option<Rows<'e>>> {
     }
     let mut cotangents: Vec<Option<Rows>> = vec![None; program.var_count()];
     for step in program.steps().iter().rev() {
-        e.scope(&e.graph(|graph| graph.label(step.node).to_owned()));
-        let Some(rows) = Rows::sum(std::mem::take(&mut parts[step.output.0])) else { continue };
-        let at = program.lower(e, step, rows.count());
-        for (&input, dx) in step.inputs.iter().zip(step.map.transposed(&at, rows.value)) {
-            parts[input.0].push(rows.with(dx));
+        e.scope_of(step.node);
+        for output in &step.outputs {
+            cotangents[output.0] = Rows::sum(std::mem::take(&mut parts[output.0]));
         }
-        cotangents[step.output.0] = Some(rows);
+        let dy: Vec<_> = step.outputs.iter().map(|v| cotangents[v.0].as_ref()).collect();
+        for (input, rows) in back(task, step, &dy) {
+            parts[input.0].push(rows);
+        }
     }
     let input = network.input.0;
     cotangents[input] = Rows::sum(std::mem::take(&mut parts[input]));
     cotangents
+}
+
+/// The cotangents of a step's inputs; its outputs may have different groups of rows.
+fn back<'e>(task: &Task<'e, '_>, step: &Step, dy: &[Option<&Rows<'e>>]) -> Vec<(VarId, Rows<'e>)> {
+    let Some(&first) = dy.iter().flatten().next() else { return Vec::new() };
+    let transposed = |rows: &Rows<'e>, values: &[Option<Expr<'e>>]| -> Vec<(VarId, Rows<'e>)> {
+        let at = task.network.program.lower(task.e, step, rows.count());
+        let dx = step.map.transposed(&at, values);
+        let inputs = step.inputs.iter().copied();
+        inputs.zip(dx).filter_map(|(v, dx)| Some((v, rows.with(dx?)))).collect()
+    };
+    if dy.iter().flatten().all(|rows| rows.groups == first.groups) {
+        let values: Vec<_> = dy.iter().map(|rows| rows.map(|r| r.value)).collect();
+        return transposed(first, &values);
+    }
+    // A linear map to several outputs is the sum of its maps to each alone.
+    let alone = |(i, rows): (usize, &Rows<'e>)| {
+        let mut values = vec![None; dy.len()];
+        values[i] = Some(rows.value);
+        transposed(rows, &values)
+    };
+    dy.iter().enumerate().filter_map(|(i, rows)| Some((i, (*rows)?))).flat_map(alone).collect()
 }
 
 /// The share of one operator's constant part in the bias: `[K, N]` for the seeds that reach it.

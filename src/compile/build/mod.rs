@@ -15,7 +15,9 @@ use rten_shape_inference::SymbolGen;
 
 use super::infer;
 use crate::error::{Error, Result};
-use crate::graph::{Attr, DataType, Dim, Facts, Graph, Node, Tensor, Value, ValueId, fixed};
+use crate::graph::{
+    Attr, DataType, Dim, Facts, Graph, Node, NodeId, Tensor, Value, ValueId, fixed,
+};
 
 pub use expr::Expr;
 
@@ -84,6 +86,11 @@ impl Emit {
     /// Names what is emitted next after `scope`: `slp/scope/Operator`.
     pub fn scope(&self, scope: &str) {
         self.0.borrow_mut().scope = scope.trim_start_matches('/').to_owned();
+    }
+
+    /// Names what is emitted next after a node of the model.
+    pub fn scope_of(&self, node: NodeId) {
+        self.scope(&self.graph(|graph| graph.label(node).to_owned()));
     }
 
     /// Reads the graph.

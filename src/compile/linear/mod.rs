@@ -28,7 +28,7 @@ pub use elements::{CumSum, GatherElements, ScatterElements};
 pub use gather::{Gather, Winners};
 pub use join::{Concat, Sum, add_all};
 pub use matmul::{MatMul, Side};
-pub use samples::{Samples, place_samples};
+pub use samples::{Samples, place_samples, spread};
 pub use scale::{Cast, Scale};
 pub use shape::{Broadcast, Reshape, SumTo, Transpose};
 pub use slice::{Pad, Reverse, Stride, Window};
@@ -69,6 +69,51 @@ pub trait Linear: Debug {
     fn samples(&self, inputs: &[(&Var, &Samples)], output: &Var) -> Option<Samples>;
 }
 
+/// A linear map of several variables to several, written in two directions. Every [`Linear`] is one.
+pub trait Map: Debug {
+    /// The name of the kind in listings.
+    fn name(&self) -> &'static str;
+
+    /// The tangent of each output; `x` has an entry per input, and at least one is there.
+    fn forward<'e>(&self, at: &Lower<'e, '_>, x: &[Option<Expr<'e>>]) -> Vec<Option<Expr<'e>>>;
+
+    /// The cotangent of each input, given those of some outputs, of which at least one is there.
+    fn transposed<'e>(&self, at: &Lower<'e, '_>, dy: &[Option<Expr<'e>>]) -> Vec<Option<Expr<'e>>>;
+
+    /// Where the samples lie in each output; `inputs` has an entry for each that changes.
+    fn samples(
+        &self,
+        inputs: &[Option<(&Var, &Samples)>],
+        outputs: &[&Var],
+    ) -> Vec<Option<Samples>>;
+}
+
+impl<T: Linear> Map for T {
+    fn name(&self) -> &'static str {
+        Linear::name(self)
+    }
+
+    fn forward<'e>(&self, at: &Lower<'e, '_>, x: &[Option<Expr<'e>>]) -> Vec<Option<Expr<'e>>> {
+        vec![Some(Linear::forward(self, at, x))]
+    }
+
+    fn transposed<'e>(&self, at: &Lower<'e, '_>, dy: &[Option<Expr<'e>>]) -> Vec<Option<Expr<'e>>> {
+        let dy = dy.iter().flatten().next();
+        dy.map_or_else(Vec::new, |&dy| {
+            Linear::transposed(self, at, dy).into_iter().map(Some).collect()
+        })
+    }
+
+    fn samples(
+        &self,
+        inputs: &[Option<(&Var, &Samples)>],
+        outputs: &[&Var],
+    ) -> Vec<Option<Samples>> {
+        let inputs: Vec<_> = inputs.iter().flatten().copied().collect();
+        outputs.iter().map(|output| Linear::samples(self, &inputs, output)).collect()
+    }
+}
+
 /// What a step may know while it writes itself.
 pub struct Lower<'e, 'p> {
     /// Where to.
@@ -77,8 +122,10 @@ pub struct Lower<'e, 'p> {
     pub seeds: Dim,
     /// The variables it reads.
     pub inputs: Vec<&'p Var>,
-    /// The variable it defines.
+    /// The variable it defines, the first if there are several.
     pub output: &'p Var,
+    /// The variables it defines.
+    pub outputs: Vec<&'p Var>,
 }
 
 impl<'e> Lower<'e, '_> {
@@ -102,11 +149,11 @@ impl<'e> Lower<'e, '_> {
 #[derive(Debug)]
 pub struct Step {
     /// What it does.
-    pub map: Box<dyn Linear>,
+    pub map: Box<dyn Map>,
     /// The variables it reads.
     pub inputs: Vec<VarId>,
-    /// The variable it defines.
-    pub output: VarId,
+    /// The variables it defines, at least one.
+    pub outputs: Vec<VarId>,
     /// The node of the model it comes from.
     pub node: NodeId,
 }
@@ -134,8 +181,21 @@ impl Program {
         output: Var,
     ) -> VarId {
         let output = self.add_var(output);
-        self.steps.push(Step { map: Box::new(map), inputs, output, node });
+        self.steps.push(Step { map: Box::new(map), inputs, outputs: vec![output], node });
         output
+    }
+
+    /// Adds a step that defines several new variables.
+    pub fn add_map(
+        &mut self,
+        node: NodeId,
+        map: impl Map + 'static,
+        inputs: Vec<VarId>,
+        outputs: Vec<Var>,
+    ) -> Vec<VarId> {
+        let outputs: Vec<VarId> = outputs.into_iter().map(|var| self.add_var(var)).collect();
+        self.steps.push(Step { map: Box::new(map), inputs, outputs: outputs.clone(), node });
+        outputs
     }
 
     /// The variable `id`.
@@ -159,7 +219,46 @@ impl Program {
             e,
             seeds,
             inputs: step.inputs.iter().map(|&v| self.var(v)).collect(),
-            output: self.var(step.output),
+            output: self.var(step.outputs[0]),
+            outputs: step.outputs.iter().map(|&v| self.var(v)).collect(),
+        }
+    }
+
+    /// Carries tangents of `seeds` seeds through `steps`; `tangents` has an entry per variable.
+    pub fn push<'e>(
+        &self,
+        e: &'e Emit,
+        steps: &[Step],
+        seeds: &Dim,
+        tangents: &mut [Option<Expr<'e>>],
+    ) {
+        for step in steps {
+            let x: Vec<_> = step.inputs.iter().map(|v| tangents[v.0]).collect();
+            if x.iter().all(Option::is_none) {
+                continue;
+            }
+            e.scope_of(step.node);
+            let y = step.map.forward(&self.lower(e, step, seeds.clone()), &x);
+            for (output, y) in step.outputs.iter().zip(y) {
+                tangents[output.0] = y;
+            }
+        }
+    }
+
+    /// Carries cotangents of `seeds` seeds back through all steps; `parts` has the summands of each
+    /// variable's.
+    pub fn pull<'e>(&self, e: &'e Emit, seeds: &Dim, parts: &mut [Vec<Expr<'e>>]) {
+        for step in self.steps.iter().rev() {
+            let total = |v: &VarId| (!parts[v.0].is_empty()).then(|| add_all(&parts[v.0]));
+            e.scope_of(step.node);
+            let dy: Vec<_> = step.outputs.iter().map(total).collect();
+            if dy.iter().all(Option::is_none) {
+                continue;
+            }
+            let dx = step.map.transposed(&self.lower(e, step, seeds.clone()), &dy);
+            for (input, dx) in step.inputs.iter().zip(dx) {
+                parts[input.0].extend(dx);
+            }
         }
     }
 }

@@ -76,31 +76,55 @@ pub fn place_samples(
     axis: usize,
     layers: &[VarId],
 ) -> Result<Vec<Option<Samples>>> {
-    let mut places: Vec<Option<Samples>> = vec![None; program.var_count()];
-    places[input.0] = Some(Samples { axis, inner: Dim::Value(1) });
-    let mut changes = vec![false; program.var_count()];
-    changes[input.0] = true;
-    let mut mixed: Vec<Option<NodeId>> = vec![None; program.var_count()];
-    for step in program.steps() {
-        // An input that no change reaches is zero and mixes nothing.
-        let changing: Vec<VarId> = step.inputs.iter().copied().filter(|v| changes[v.0]).collect();
-        let inputs: Option<Vec<_>> = changing
-            .iter()
-            .map(|&v| places[v.0].as_ref().map(|place| (program.var(v), place)))
-            .collect();
-        let inputs = inputs.filter(|inputs| !inputs.is_empty());
-        let place = inputs.and_then(|i| step.map.samples(&i, program.var(step.output)));
-        if place.is_none() {
-            let earlier = changing.iter().find_map(|v| mixed[v.0]);
-            mixed[step.output.0] = Some(earlier.unwrap_or(step.node));
-        }
-        changes[step.output.0] = !changing.is_empty();
-        places[step.output.0] = place;
-    }
+    let start = Samples { axis, inner: Dim::Value(1) };
+    let Spread { places, mixed, .. } = spread(program, &[(input, Some(start))]);
     for &layer in layers {
         check_layer(e, layer, axis, &places, &mixed)?;
     }
     Ok(places)
+}
+
+/// Where samples lie in the variables of a program.
+pub struct Spread {
+    /// The place in each variable, where there is one.
+    pub places: Vec<Option<Samples>>,
+    /// Whether the variable changes at all.
+    pub changes: Vec<bool>,
+    /// The node that mixed the samples of a variable.
+    mixed: Vec<Option<NodeId>>,
+}
+
+/// Follows the samples of the variables that `starts` names, none where they are mixed already.
+pub fn spread(program: &Program, starts: &[(VarId, Option<Samples>)]) -> Spread {
+    let mut places: Vec<Option<Samples>> = vec![None; program.var_count()];
+    let mut changes = vec![false; program.var_count()];
+    for (var, place) in starts {
+        places[var.0].clone_from(place);
+        changes[var.0] = true;
+    }
+    let mut mixed: Vec<Option<NodeId>> = vec![None; program.var_count()];
+    for step in program.steps() {
+        // An input that no change reaches is zero and mixes nothing.
+        let changing: Vec<VarId> = step.inputs.iter().copied().filter(|v| changes[v.0]).collect();
+        if changing.is_empty() {
+            continue;
+        }
+        let known = changing.iter().all(|v| places[v.0].is_some());
+        let place = |v: &VarId| places[v.0].as_ref().map(|place| (program.var(*v), place));
+        let inputs: Vec<_> = step.inputs.iter().map(place).collect();
+        let outputs: Vec<_> = step.outputs.iter().map(|&v| program.var(v)).collect();
+        let found = if known { step.map.samples(&inputs, &outputs) } else { Vec::new() };
+        let earlier = changing.iter().find_map(|v| mixed[v.0]);
+        let found = found.into_iter().chain(std::iter::repeat(None));
+        for (output, place) in step.outputs.iter().zip(found) {
+            if place.is_none() {
+                mixed[output.0] = Some(earlier.unwrap_or(step.node));
+            }
+            changes[output.0] = true;
+            places[output.0] = place;
+        }
+    }
+    Spread { places, changes, mixed }
 }
 
 fn check_layer(

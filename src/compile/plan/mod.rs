@@ -102,7 +102,7 @@ fn elements(dims: &[Dim]) -> u64 {
 /// The most elements that a step reads and writes together, a coefficient aside.
 fn widest_step(program: &Program) -> u64 {
     let of = |step: &super::linear::Step| {
-        let vars = step.inputs.iter().chain([&step.output]);
+        let vars = step.inputs.iter().chain(&step.outputs);
         vars.map(|&v| elements(&program.var(v).dims)).fold(0, u64::saturating_add)
     };
     program.steps().iter().map(of).max().unwrap_or(0)

@@ -116,7 +116,9 @@ fn forward<'e>(e: &'e Emit, node: &Linearised) -> Vec<Expr<'e>> {
         let x: Vec<_> = step.inputs.iter().map(|v| tangents[v.0]).collect();
         if x.iter().any(Option::is_some) {
             let at = program.lower(e, step, Dim::pos_var("K"));
-            tangents[step.output.0] = Some(step.map.forward(&at, &x));
+            for (output, y) in step.outputs.iter().zip(step.map.forward(&at, &x)) {
+                tangents[output.0] = y;
+            }
         }
     }
     node.outputs.iter().filter_map(|var| tangents[var.0]).collect()
@@ -130,13 +132,13 @@ fn transposed<'e>(e: &'e Emit, node: &Linearised) -> Vec<Expr<'e>> {
         parts[var.0].push(dy);
     }
     for step in program.steps().iter().rev() {
-        let dy = std::mem::take(&mut parts[step.output.0]);
-        if dy.is_empty() {
-            continue;
-        }
-        let at = program.lower(e, step, Dim::pos_var("K"));
-        for (input, dx) in step.inputs.iter().zip(step.map.transposed(&at, add_all(&dy))) {
-            parts[input.0].push(dx);
+        let total = |v: &VarId| (!parts[v.0].is_empty()).then(|| add_all(&parts[v.0]));
+        let dy: Vec<_> = step.outputs.iter().map(total).collect();
+        if dy.iter().any(Option::is_some) {
+            let at = program.lower(e, step, Dim::pos_var("K"));
+            for (input, dx) in step.inputs.iter().zip(step.map.transposed(&at, &dy)) {
+                parts[input.0].extend(dx);
+            }
         }
     }
     let reached = node.inputs.iter().filter(|var| !parts[var.0].is_empty());
