@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::build::{Emit, Expr};
-use super::linear::{Program, Sum, Var, VarId};
+use super::linear::{Program, Step, Sum, Var, VarId};
 use super::rules::{self, Constant, Rule};
 use crate::error::{Error, Result};
 use crate::graph::{Attr, Dim, Graph, NodeId, Reach, Tensor, ValueId};
@@ -134,15 +134,19 @@ fn linearise_node(
     for (&(index, mut output), &constant) in result.outputs.iter().zip(&result.constants) {
         let Some(value) = outputs[index] else { continue };
         let affine_part = !matches!(constant, Constant::Zero);
-        if affine_part && changing.iter().any(|&(input, _)| input == output) {
-            // What else reads the input must not see this operator's constant.
-            let mut program = program.borrow_mut();
+        let mut program = program.borrow_mut();
+        let reads = |step: &Step| step.inputs.contains(&output);
+        let elsewhere = changing.iter().any(|&(input, _)| input == output)
+            || program.steps()[from..].iter().any(reads)
+            || result.outputs.iter().any(|&(other, var)| other != index && var == output);
+        if affine_part && elsewhere {
+            // What else reads the variable must not see this output's constant.
             let var = program.var(output).clone();
             output = program.add_step(node, Sum, vec![output], var);
         }
         vars.insert(value, output);
         if affine_part {
-            let steps = from..program.borrow().steps().len();
+            let steps = from..program.steps().len();
             let inputs = changing.clone();
             affine.push(Affine { node, steps, inputs, output, value, constant });
         }
