@@ -32,9 +32,7 @@ fn operators() -> String {
         let inputs = match entry.inputs {
             Inputs::All => "all".to_owned(),
             Inputs::First => "0".to_owned(),
-            Inputs::Only(list) => {
-                list.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-            }
+            Inputs::Only(inputs) => list(inputs, ", "),
         };
         let shape = match entry.shape {
             _ if entry.rule.is_none() => "zero",
@@ -42,9 +40,17 @@ fn operators() -> String {
             Shape::Product => "exact if one factor changes, else tangent",
             Shape::Multilinear => "exact if one operand changes, else tangent",
             Shape::Quotient => "exact if the divisor is fixed, else tangent",
+            Shape::Unless(inputs) => {
+                &format!("tangent if input {} changes, else exact", list(inputs, " or "))
+            }
             Shape::Smooth => "tangent",
         };
-        writeln!(text, "| {} | {inputs} | {shape} | {} |", entry.op, entry.kink).unwrap();
+        let form = entry.form.as_ref().map_or(String::new(), |form| format!("; {}", form.text));
+        writeln!(text, "| {} | {inputs} | {shape}{form} | {} |", entry.op, entry.kink).unwrap();
     }
     text
+}
+
+fn list(inputs: &[usize], separator: &str) -> String {
+    inputs.iter().map(ToString::to_string).collect::<Vec<_>>().join(separator)
 }

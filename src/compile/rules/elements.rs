@@ -1,13 +1,10 @@
 //! Operators that move, repeat, drop and sum elements by place.
 //!
-//! `GatherElements, GatherND, TopK, Compress`: the change of each element taken. `ScatterElements,
-//! ScatterND`: with addition `dy = ddata + S(dupdates)`; without, `dy = m ⊙ ddata + S(w ⊙ dupdates)`
-//! with `m` 0 where data is overwritten and `w` 1 at the updates that stay, since a later one may
-//! overwrite an earlier one. `Trilu`: 0 outside of the triangle. `Tile`: each copy changes alike.
-//! `CumSum`: the running sums of the change. Refused: scattering with mul, min and max.
+//! `GatherElements, GatherND, TopK, Compress`: the change of each element taken. `Trilu`: 0 outside of
+//! the triangle. `Tile`: each copy changes alike. `CumSum`: the running sums of the change.
 
-use super::Inputs::{All, First};
-use super::{Entry, Rule, Tangent};
+use super::Inputs::First;
+use super::{Entry, Rule};
 use crate::compile::build::Expr;
 use crate::compile::linear as step;
 use crate::error::{Error, Result};
@@ -16,8 +13,6 @@ use crate::graph::{DataType, Dim, fixed};
 pub(super) const RULES: &[Entry] = &[
     Entry::exact("GatherElements", First, gather_elements),
     Entry::exact("GatherND", First, gather_nd),
-    Entry::exact("ScatterElements", All, scatter_elements),
-    Entry::exact("ScatterND", All, scatter_nd),
     Entry::exact("TopK", First, top_k).kink("the first of equals"),
     Entry::exact("Compress", First, compress),
     Entry::exact("Trilu", First, trilu),
@@ -25,7 +20,8 @@ pub(super) const RULES: &[Entry] = &[
     Entry::exact("CumSum", First, cum_sum),
 ];
 
-fn axis_or(cx: &Rule, default: i64, rank: usize) -> Result<usize> {
+/// Attribute `axis`, counted from the front.
+pub(super) fn axis_or(cx: &Rule, default: i64, rank: usize) -> Result<usize> {
     cx.axis(cx.node.int("axis")?.unwrap_or(default), rank)
 }
 
@@ -38,7 +34,8 @@ fn gather_elements(cx: &Rule) -> Result<()> {
     Ok(())
 }
 
-fn same_rank(data: usize, indices: usize) -> Result<()> {
+/// Checks that indices have the rank of the data they point into.
+pub(super) fn same_rank(data: usize, indices: usize) -> Result<()> {
     if data == indices {
         return Ok(());
     }
@@ -142,9 +139,9 @@ fn cum_sum(cx: &Rule) -> Result<()> {
 }
 
 /// The index tuples of GatherND and ScatterND as numbers of the flat axes they point into.
-struct Tuples<'e> {
+pub(super) struct Tuples<'e> {
     /// The product of the batch axes, that of the axes pointed into, and that of the rest.
-    folded: [Dim; 3],
+    pub(super) folded: [Dim; 3],
     /// The axes behind those pointed into.
     rest: Vec<Dim>,
     /// The numbers, by batch and place.
@@ -153,7 +150,7 @@ struct Tuples<'e> {
 
 impl<'e> Tuples<'e> {
     /// Reads input 1 of the node as indices into `data`, whose first `batch` axes they share.
-    fn read(cx: &Rule<'e>, data: &[Dim], batch: usize) -> Result<Self> {
+    pub(super) fn read(cx: &Rule<'e>, data: &[Dim], batch: usize) -> Result<Self> {
         let indices = cx.raw(1)?.cast(DataType::I64);
         let dims = indices.dims();
         let Some((length, places)) = dims.split_last() else {
@@ -180,7 +177,7 @@ impl<'e> Tuples<'e> {
     }
 
     /// The numbers repeated for every element behind them, and their dimensions.
-    fn for_each_element(&self) -> (Expr<'e>, Vec<Dim>) {
+    pub(super) fn for_each_element(&self) -> (Expr<'e>, Vec<Dim>) {
         let mut dims = self.numbers.dims();
         dims.push(Dim::Value(1));
         let column = self.numbers.reshape(&dims);
@@ -210,71 +207,6 @@ fn gather_nd(cx: &Rule) -> Result<()> {
     };
     cx.emit(0, taken.reshape(&y_dims));
     Ok(())
-}
-
-fn scatter_elements(cx: &Rule) -> Result<()> {
-    let (dims, indices) = (cx.raw(0)?.dims(), cx.raw(1)?.cast(DataType::I64));
-    same_rank(dims.len(), indices.rank())?;
-    let axis = axis_or(cx, 0, dims.len())?;
-    Scatter { axis, indices, updates: indices.dims(), data: dims }.emit(cx)
-}
-
-fn scatter_nd(cx: &Rule) -> Result<()> {
-    let tuples = Tuples::read(cx, &cx.raw(0)?.dims(), 0)?;
-    let (indices, updates) = tuples.for_each_element();
-    Scatter { axis: 1, indices, updates, data: tuples.folded.to_vec() }.emit(cx)
-}
-
-fn masked<'r, 'e>(change: Tangent<'r, 'e>, mask: Option<Expr<'e>>) -> Tangent<'r, 'e> {
-    let dtype = change.dtype();
-    mask.map_or(change, |mask| change.scale(mask.indicator(dtype)))
-}
-
-/// Elements of the updates that go to places of the data, both under the dimensions given here.
-struct Scatter<'e> {
-    axis: usize,
-    indices: Expr<'e>,
-    data: Vec<Dim>,
-    updates: Vec<Dim>,
-}
-
-impl<'e> Scatter<'e> {
-    fn emit(self, cx: &Rule<'e>) -> Result<()> {
-        let adds = match cx.node.text("reduction")?.unwrap_or("none") {
-            "none" => false,
-            "add" => true,
-            other => return cx.refuse(format!("scattering with reduction '{other}'")),
-        };
-        let stays = (!adds).then(|| self.stays(cx));
-        let mut parts = Vec::new();
-        if let Some(ddata) = cx.tangent(0) {
-            parts.push(masked(ddata.reshape(&self.data), stays.map(|(data, _)| data)));
-        }
-        if let Some(dupdates) = cx.tangent(2) {
-            let kept = masked(dupdates.reshape(&self.updates), stays.map(|(_, updates)| updates));
-            let map = step::ScatterElements { axis: self.axis, indices: self.indices.id };
-            parts.push(cx.step(map, kept, &self.data));
-        }
-        if parts.len() == 2 {
-            cx.homogeneous();
-        }
-        if let Some(total) = Tangent::sum_of(&parts) {
-            cx.emit(0, total.reshape(&cx.y_dims(0)?));
-        }
-        Ok(())
-    }
-
-    /// Which elements of the data, and which of the updates, are found in the output: the number of
-    /// each update is scattered where the update itself goes.
-    fn stays(&self, cx: &Rule<'e>) -> (Expr<'e>, Expr<'e>) {
-        let e = cx.e;
-        let attributes = [("axis", (self.axis as i64).into())];
-        let numbers = e.range(&e.product(&self.updates)).reshape(&self.updates);
-        let none = e.int(-1).expand(&self.data);
-        let found = e.op("ScatterElements", &[none, self.indices, numbers], &attributes);
-        let own = e.op("GatherElements", &[found, self.indices], &attributes);
-        (found.binary("Less", e.int(0)), own.binary("Equal", numbers))
-    }
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ mod normalisation;
 mod norms;
 mod pooling;
 mod reduction;
+mod scatter;
 mod standardisation;
 mod tangent;
 #[cfg(test)]
@@ -43,10 +44,20 @@ pub struct Entry {
     pub inputs: Inputs,
     /// Whether the switched network computes the operator exactly, or only its tangent.
     pub shape: Shape,
+    /// The forms of the operator that are not of that shape.
+    pub form: Option<Form>,
     /// What is taken where there is no derivative; empty where there always is one.
     pub kink: &'static str,
     /// The rule; none where the derivative is zero almost everywhere.
     pub rule: Option<fn(&Rule<'_>) -> Result<()>>,
+}
+
+/// Forms of an operator whose shape depends on attributes.
+pub struct Form {
+    /// What the table says of them.
+    pub text: &'static str,
+    /// The shape of a node.
+    pub shape: fn(&Node) -> Shape,
 }
 
 /// Inputs by position.
@@ -71,6 +82,8 @@ pub enum Shape {
     Multilinear,
     /// A quotient: exact where input 1 does not change.
     Quotient,
+    /// Exact where none of these inputs changes.
+    Unless(&'static [usize]),
     /// Curved: corollary 1.1 gives the tangent.
     Smooth,
 }
@@ -86,6 +99,7 @@ impl Shape {
             Self::Product => !(changes(0) && changes(1)),
             Self::Multilinear => (0..MOST_FACTORS).filter(|&i| changes(i)).nth(1).is_none(),
             Self::Quotient => !changes(1),
+            Self::Unless(inputs) => !inputs.iter().any(|&i| changes(i)),
             Self::Smooth => false,
         }
     }
@@ -104,11 +118,11 @@ impl Inputs {
 
 impl Entry {
     const fn exact(op: &'static str, inputs: Inputs, rule: fn(&Rule<'_>) -> Result<()>) -> Self {
-        Self { op, inputs, shape: Shape::Piecewise, kink: "", rule: Some(rule) }
+        Self { op, inputs, shape: Shape::Piecewise, form: None, kink: "", rule: Some(rule) }
     }
 
     const fn smooth(op: &'static str, inputs: Inputs, rule: fn(&Rule<'_>) -> Result<()>) -> Self {
-        Self { op, inputs, shape: Shape::Smooth, kink: "", rule: Some(rule) }
+        Self { op, inputs, shape: Shape::Smooth, form: None, kink: "", rule: Some(rule) }
     }
 
     const fn shaped(mut self, shape: Shape) -> Self {
@@ -117,8 +131,18 @@ impl Entry {
     }
 
     const fn zero(op: &'static str) -> Self {
-        let kink = "0 everywhere";
-        Self { op, inputs: Inputs::All, shape: Shape::Piecewise, kink, rule: None }
+        let (shape, kink) = (Shape::Piecewise, "0 everywhere");
+        Self { op, inputs: Inputs::All, shape, form: None, kink, rule: None }
+    }
+
+    const fn form(mut self, text: &'static str, shape: fn(&Node) -> Shape) -> Self {
+        self.form = Some(Form { text, shape });
+        self
+    }
+
+    /// Whether theorem 1 holds exactly for a node when the inputs that `changes` tells change.
+    pub fn is_exact(&self, node: &Node, changes: impl Fn(usize) -> bool) -> bool {
+        self.form.as_ref().map_or(self.shape, |form| (form.shape)(node)).is_exact(changes)
     }
 
     const fn kink(mut self, kink: &'static str) -> Self {
@@ -143,6 +167,7 @@ pub fn table() -> impl Iterator<Item = &'static Entry> {
         norms::RULES,
         pooling::RULES,
         reduction::RULES,
+        scatter::RULES,
         standardisation::RULES,
         trigonometry::RULES,
     ];

@@ -158,6 +158,6 @@ pub fn is_exact(graph: &Graph, path: &Path, layer: ValueId) -> bool {
     path.nodes.iter().filter(|&&node| wanted.has_node(node)).all(|&id| {
         let node = graph.node(id);
         let changes = |index: usize| node.input(index).is_some_and(|v| path.changes(v));
-        rules::find(node).is_some_and(|entry| entry.shape.is_exact(changes))
+        rules::find(node).is_some_and(|entry| entry.is_exact(node, changes))
     })
 }

@@ -1,15 +1,5 @@
 use crate::compile::rules::testing::{Case, case};
 
-fn scatter(data: &[i64], indices: &[i64], values: &[i64]) -> Case {
-    let it = case("ScatterElements").input("x", data).ints_shaped("i", indices, values);
-    it.input("u", indices)
-}
-
-fn scatter_nd(data: &[i64], indices: &[i64], values: &[i64], updates: &[i64]) -> Case {
-    let it = case("ScatterND").input("x", data).ints_shaped("i", indices, values);
-    it.input("u", updates)
-}
-
 #[test]
 fn gather_elements_along_every_axis() {
     for axis in [-3, -2, -1, 0, 1, 2] {
@@ -52,60 +42,6 @@ fn gather_nd_by_every_batch_and_length() {
 }
 
 #[test]
-fn scatter_elements_along_every_axis() {
-    for axis in [-2, -1, 0, 1] {
-        for reduction in ["none", "add"] {
-            for (indices, values) in [
-                (&[1, 2][..], &[0, -1][..]),
-                (&[2, 2], &[1, 0, -1, 1]),
-                (&[2, 2], &[1, 1, 1, 1]),
-                (&[2, 1], &[-2, 1]),
-            ] {
-                let it = scatter(&[2, 2], indices, values).int("axis", axis);
-                it.text("reduction", reduction).check();
-            }
-        }
-    }
-    scatter(&[5], &[7], &[4, 0, 4, -1, 2, 0, 4]).check();
-    scatter(&[5], &[7], &[4, 0, 4, -1, 2, 0, 4]).text("reduction", "add").check();
-    scatter(&[3, 2, 2], &[2, 1, 2], &[0, 1, 2, -1]).check();
-}
-
-#[test]
-fn scatter_elements_with_one_operand_fixed() {
-    let it = || case("ScatterElements").input("x", &[3, 2]);
-    it().ints_shaped("i", &[1, 2], &[2, 0]).param("u", &[1, 2]).check();
-    let it = case("ScatterElements").param("x", &[3, 2]).ints_shaped("i", &[2, 2], &[2, 0, 2, 1]);
-    it.input("u", &[2, 2]).check();
-}
-
-#[test]
-fn scatter_nd_by_every_length() {
-    for reduction in ["none", "add"] {
-        for (indices, values, updates) in [
-            (&[2, 1][..], &[0, 1][..], &[2, 3, 2][..]),
-            (&[2, 1], &[1, 1], &[2, 3, 2]),
-            (&[3, 2], &[0, 2, 1, 0, 1, 0], &[3, 2]),
-            (&[2, 3], &[0, 2, 1, 1, 2, 0], &[2]),
-            (&[2, 2, 2], &[0, 0, 1, 1, 0, 0, 0, 2], &[2, 2, 2]),
-            (&[1], &[1], &[3, 2]),
-            (&[3], &[1, 2, 0], &[]),
-        ] {
-            scatter_nd(&[2, 3, 2], indices, values, updates).text("reduction", reduction).check();
-        }
-    }
-}
-
-#[test]
-fn other_reductions_are_refused() {
-    for reduction in ["mul", "max", "min", "median"] {
-        let text = format!("scattering with reduction '{reduction}'");
-        scatter(&[3], &[1], &[0]).text("reduction", reduction).refused(&text);
-        scatter_nd(&[3], &[1, 1], &[0], &[1]).text("reduction", reduction).refused(&text);
-    }
-}
-
-#[test]
 fn malformed_indices_are_refused() {
     case("GatherElements").input("x", &[2, 2]).ints_input("i", &[0]).refused("rank 1");
     let nd = |dims: &[i64], values: &[i64]| {
@@ -117,8 +53,6 @@ fn malformed_indices_are_refused() {
     nd(&[2, 1], &[0, 0]).int("batch_dims", 2).refused("");
     nd(&[2, 1], &[0, 0]).int("batch_dims", -1).refused("batch_dims");
     nd(&[2, 1], &[0, 0]).int("batch_dims", i64::MAX).refused("batch_dims");
-    scatter(&[2, 2], &[1, 1], &[0]).int("axis", 2).refused("axis 2");
-    scatter_nd(&[2], &[1, 2], &[0, 0], &[1]).refused("do not fit data of rank 1");
 }
 
 #[test]
@@ -166,8 +100,6 @@ fn negative_index_tuples_count_from_the_end() {
     gather(&[2, 2], &[-1, 0, 1, -3]).check();
     gather(&[2, 1], &[-1, -2]).check();
     gather(&[2, 1], &[-1, -3]).int("batch_dims", 1).check();
-    scatter_nd(&[2, 3], &[2, 2], &[-1, 0, 1, -2], &[2]).reference().check();
-    scatter_nd(&[3, 2], &[2, 1], &[-1, -3], &[2, 2]).reference().check();
 }
 
 #[test]
@@ -216,8 +148,6 @@ fn running_sums() {
 fn symbolic_sizes() {
     let it = case("GatherElements").input("x", &[2, 3]).dynamic(&["n", ""]);
     it.ints_shaped("i", &[2, 2], &[0, 1, -1, 2]).int("axis", 1).check();
-    let it = case("ScatterND").input("x", &[3, 2]).dynamic(&["n", ""]);
-    it.ints_shaped("i", &[2, 1], &[2, 0]).param("u", &[2, 2]).check();
     let it = case("GatherND").input("x", &[2, 3]).dynamic(&["n", "m"]);
     it.ints_shaped("i", &[2, 1], &[1, 0]).check();
     let it = case("TopK").input("x", &[2, 3]).dynamic(&["n", "m"]).ints_input("k", &[2]);
@@ -234,10 +164,6 @@ fn snapshots() {
     let nd = || case("GatherND").input("x", &[2, 3, 2]).ints_shaped("i", &[2, 2], &[0, 1, 1, 1]);
     nd().snapshot("plain");
     nd().int("batch_dims", 1).snapshot("batch");
-    scatter(&[3, 2], &[2, 2], &[0, 1, 2, -1]).snapshot("plain");
-    scatter(&[3, 2], &[2, 2], &[0, 1, 2, -1]).text("reduction", "add").snapshot("add");
-    scatter_nd(&[3, 2], &[2, 1], &[0, 2], &[2, 2]).snapshot("plain");
-    scatter_nd(&[3, 2], &[2, 1], &[0, 2], &[2, 2]).text("reduction", "add").snapshot("add");
     let kept = case("Compress").input("x", &[3]).bools("c", &[3], &[true, false, true]);
     kept.reference().snapshot("plain");
     let top = case("TopK").input("x", &[2, 3]).ints_input("k", &[2]);
