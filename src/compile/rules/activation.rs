@@ -5,8 +5,8 @@
 
 use std::f64::consts::{FRAC_2_SQRT_PI, PI, SQRT_2};
 
-use super::Inputs::{First, Only};
-use super::{Entry, Rule, Shape};
+use super::Inputs::{All, First, Only};
+use super::{Entry, Rule, Shape, Tangent};
 use crate::compile::build::Expr;
 use crate::error::Result;
 
@@ -15,7 +15,7 @@ pub(super) const RULES: &[Entry] = &[
     Entry::exact("LeakyRelu", First, leaky_relu).kink("alpha at 0"),
     Entry::exact("PRelu", Only(&[0, 1]), prelu).shaped(Shape::Product).kink("slope at 0"),
     Entry::exact("ThresholdedRelu", First, thresholded_relu).kink("0 at alpha"),
-    Entry::exact("Clip", First, clip).kink("0 at both bounds"),
+    Entry::exact("Clip", All, clip).kink("0 at both bounds; the upper, then the lower bound's"),
     Entry::exact("HardSigmoid", First, hard_sigmoid).kink("0 at both bounds"),
     Entry::smooth("HardSwish", First, hard_swish).kink("0 at -3, 1 at 3"),
     Entry::smooth("Sigmoid", First, sigmoid),
@@ -84,26 +84,45 @@ fn thresholded_relu(cx: &Rule) -> Result<()> {
     slope(cx, above(cx.x(0)?, float(cx, "alpha", 1.0)?))
 }
 
-/// Clip: 1 strictly between the bounds; outside, the bound is the constant part.
-fn clip(cx: &Rule) -> Result<()> {
-    let x = cx.x(0)?;
+/// Clip: `min(max(x, low), high)`. The upper bound wins where `max(x, low)` reaches it, then the lower
+/// one where `x` does not exceed it; what wins does not change is the constant part.
+fn clip<'e>(cx: &Rule<'e>) -> Result<()> {
+    let (x, dims) = (cx.x(0)?, cx.y_dims(0)?);
     let bound = |index| cx.node.input(index).map(|_| cx.x(index)).transpose();
-    let inside = [(bound(1)?, "Greater"), (bound(2)?, "Less")]
+    let (low, high) = (bound(1)?, bound(2)?);
+    let inside = [(low, "Greater"), (high, "Less")]
         .into_iter()
         .filter_map(|(bound, compare)| bound.map(|bound| x.binary(compare, bound)))
         .reduce(|a, b| a.binary("And", b));
-    match inside {
-        None => {
-            cx.homogeneous();
-            cx.emit(0, cx.dx(0)?);
-            Ok(())
-        }
-        Some(inside) => {
-            let y = cx.y(0)?;
-            cx.constant_part(0, y.number(0.0).where_(inside, y));
-            slope(cx, inside.indicator(x.dtype()))
-        }
+    let Some(inside) = inside else {
+        cx.homogeneous();
+        cx.emit(0, cx.dx(0)?);
+        return Ok(());
+    };
+    let mut wins = vec![(0, inside)];
+    if cx.tangent(1).is_some() || cx.tangent(2).is_some() {
+        let raised = low.map_or(x, |low| x.binary("Max", low));
+        let above = high.map(|high| raised.binary("GreaterOrEqual", high));
+        let outside = inside.unary("Not");
+        let below = above.map_or(outside, |above| outside.binary("And", above.unary("Not")));
+        wins.push((1, below));
+        wins.extend(above.map(|above| (2, above)));
     }
+    wins.retain(|&(index, _)| cx.tangent(index).is_some());
+    let y = cx.y(0)?;
+    if let Some(changes) = wins.iter().map(|&(_, wins)| wins).reduce(|a, b| a.binary("Or", b)) {
+        cx.constant_part(0, y.number(0.0).where_(changes, y));
+    }
+    let part = |(index, wins): (usize, Expr<'e>)| {
+        let change = cx.dx(index)?;
+        let wide = if index == 0 { change } else { change.reshape(&[]).broadcast(&dims) };
+        Ok(wide.scale(wins.indicator(x.dtype())))
+    };
+    let parts = wins.into_iter().map(part).collect::<Result<Vec<_>>>()?;
+    if let Some(total) = Tangent::sum_of(&parts) {
+        cx.emit(0, total);
+    }
+    Ok(())
 }
 
 /// HardSigmoid: `clip(alpha·x + beta, 0, 1)`; outside of the slope the bound is the constant part.

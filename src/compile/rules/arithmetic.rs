@@ -2,10 +2,11 @@
 //!
 //! `Add, Sub, Sum, Mean`: linear. `Mul: d(ab) = b da + a db`. `Div: d(a/b) = da/b − (a/b²) db`.
 //! `Abs: sign(x) dx`, 0 at 0. `Max, Min`: the change of the first operand that wins.
-//! `Pow: p·x^(p−1) dx` for a fixed exponent `p`; 0 where `p` is 0, and at 0 where it is infinite.
+//! `Pow: p·x^(p−1) dx + y·ln(x) dp`; the first is 0 where `p` is 0, and at 0 where it is infinite, the
+//! second where `x` is not positive.
 //!
 //! What `y − L(x)` leaves is known: `−y` of a product of two that change, `y` of such a quotient and
-//! `2y` where the divisor alone changes, `(1 − p)·y` of a power.
+//! `2y` where the divisor alone changes, `(1 − p)·y` of a power with a fixed exponent.
 
 use super::Inputs::{All, First};
 use super::{Entry, Rule, Shape, Tangent};
@@ -20,7 +21,8 @@ pub(super) const RULES: &[Entry] = &[
     Entry::exact("Neg", First, neg),
     Entry::exact("Mul", All, mul).shaped(Shape::Product),
     Entry::exact("Div", All, div).shaped(Shape::Quotient),
-    Entry::smooth("Pow", First, pow).kink("0 at 0 for exponents below 1"),
+    Entry::smooth("Pow", All, pow)
+        .kink("0 at 0 for exponents below 1; 0 by the exponent unless the base is positive"),
     Entry::exact("Abs", First, abs).kink("0 at 0"),
     Entry::exact("Max", All, max).kink("the first of equals"),
     Entry::exact("Min", All, min).kink("the first of equals"),
@@ -113,13 +115,33 @@ fn div(cx: &Rule) -> Result<()> {
 fn pow(cx: &Rule) -> Result<()> {
     let (x, y) = (cx.x(0)?, cx.y(0)?);
     let p = cx.x(1)?.cast(x.dtype());
-    let Some(dx) = operand(cx, 0)? else { return Ok(()) };
-    let slope = match number(cx.raw(1)?) {
+    let mut parts = Vec::new();
+    if let Some(dx) = operand(cx, 0)? {
+        parts.push(power_slope(x, p, number(cx.raw(1)?)).map_or(dx, |slope| dx.scale(slope)));
+    }
+    let Some(dp) = operand(cx, 1)? else {
+        let rest = if number(cx.raw(1)?) == Some(1.0) {
+            Vec::new()
+        } else {
+            vec![y * (p.number(1.0) - p)]
+        };
+        affine(cx, &parts, rest);
+        return Ok(());
+    };
+    let zero = y.number(0.0);
+    let curved = x.binary("Greater", zero).binary("And", y.binary("Greater", zero));
+    parts.push(dp.cast(x.dtype()).scale((y * x.unary("Log")).where_(curved, zero)));
+    if let Some(total) = Tangent::sum_of(&parts) {
+        cx.emit(0, total);
+    }
+    Ok(())
+}
+
+/// `p·x^(p−1)`, none where it is 1; `fixed` is the only exponent where it is known.
+fn power_slope<'e>(x: Expr<'e>, p: Expr<'e>, fixed: Option<f64>) -> Option<Expr<'e>> {
+    Some(match fixed {
         Some(0.0) => x.number(0.0),
-        Some(1.0) => {
-            affine(cx, &[dx], Vec::new());
-            return Ok(());
-        }
+        Some(1.0) => return None,
         Some(2.0) => x * 2.0,
         Some(p) if p > 1.0 => x.binary("Pow", x.number(p - 1.0)) * p,
         _ => {
@@ -129,9 +151,7 @@ fn pow(cx: &Rule) -> Result<()> {
             let slope = p * x.binary("Pow", p - 1.0);
             slope.number(0.0).where_(flat.binary("Or", infinite), slope)
         }
-    };
-    affine(cx, &[dx.scale(slope)], vec![y * (p.number(1.0) - p)]);
-    Ok(())
+    })
 }
 
 /// The only element of an initializer.

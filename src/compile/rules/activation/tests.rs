@@ -29,6 +29,10 @@ fn number(value: f64) -> Tensor {
     Tensor::float(DataType::F64, value)
 }
 
+fn numbers(values: &[f64]) -> Tensor {
+    Tensor::floats(DataType::F64, vec![values.len() as i64], values)
+}
+
 fn clip(min: Option<f64>, max: Option<f64>) -> Case {
     let case = case("Clip").input("x", &[13]);
     let case = match min {
@@ -146,8 +150,37 @@ fn sizes_may_be_symbols() {
 }
 
 #[test]
-fn bounds_and_slopes_that_change_are_refused() {
-    case("Clip").param("x", &[3]).input("min", &[]).refused("input 1 depends");
+fn bounds_may_change() {
+    for (low, high) in [(-0.6, 0.6), (-1.1, 0.2), (0.7, -0.3), (-3.0, 3.0)] {
+        let x = |fixed: bool| {
+            let case = case("Clip");
+            if fixed { case.param("x", &[2, 5]) } else { case.input("x", &[2, 5]) }
+        };
+        for fixed in [false, true] {
+            x(fixed).input("min", &[]).values(&[low]).check();
+            x(fixed).skip().input("max", &[]).values(&[high]).check();
+            x(fixed).input("min", &[]).values(&[low]).constant("max", number(high)).check();
+            x(fixed).constant("min", number(low)).input("max", &[]).values(&[high]).check();
+            x(fixed).input("min", &[]).values(&[low]).input("max", &[]).values(&[high]).check();
+        }
+    }
+    let sized = case("Clip").input("x", &[2, 3]).dynamic(&["n", "m"]);
+    sized.input("min", &[]).values(&[-0.6]).input("max", &[]).values(&[0.6]).check();
+}
+
+#[test]
+fn of_bounds_that_are_reached_the_upper_wins() {
+    let x = || case("Clip").constant("x", numbers(&[-1.0, 0.0, 1.0]));
+    let low = |low| x().input("min", &[]).values(&[low]);
+    low(0.0).jacobian(&[&[1.0], &[1.0], &[0.0]]);
+    low(0.0).constant("max", number(0.0)).jacobian(&[&[0.0], &[0.0], &[0.0]]);
+    low(2.0).constant("max", number(0.5)).jacobian(&[&[0.0], &[0.0], &[0.0]]);
+    let high = |low| x().constant("min", number(low)).input("max", &[]);
+    high(-1.0).values(&[0.0]).jacobian(&[&[0.0], &[1.0], &[1.0]]);
+    high(2.0).values(&[0.5]).jacobian(&[&[1.0], &[1.0], &[1.0]]);
+    let infinite = case("Clip").constant("x", numbers(&[f64::INFINITY, f64::NEG_INFINITY]));
+    let infinite = infinite.input("min", &[]).values(&[-1.0]);
+    infinite.constant("max", number(1.0)).jacobian(&[&[0.0], &[1.0]]);
 }
 
 #[test]
@@ -181,6 +214,8 @@ fn the_steps_are_these() {
     case("PRelu").param("x", &[2, 3]).input("slope", &[3]).snapshot("slope");
     clip(Some(-1.0), Some(1.0)).snapshot("both");
     clip(None, Some(1.0)).snapshot("max");
+    let bounds = case("Clip").input("x", &[3]).input("min", &[]).values(&[-0.6]);
+    bounds.input("max", &[]).values(&[0.6]).snapshot("bounds");
 }
 
 #[test]
