@@ -3,6 +3,8 @@
 //! With `x̂ = (x − μ)·r`, `r = 1/√(σ² + ε)` over some axes:
 //! `dx̂ = r·(dx − mean(dx) − x̂·mean(x̂ ⊙ dx))`, and `y = x̂·scale + B` gives
 //! `dy = scale·dx̂ + x̂·dscale + dB`. Without the mean (`RMSNormalization`) its term falls away.
+//! `MeanVarianceNormalization: y = (x − μ)/(σ + ε)`. `BatchNormalization` in training mode is over the
+//! batch.
 //! `LpNormalization: y = x/n`, `dy = (dx − y·Σ(g ⊙ dx))/n` with `g = y` for p = 2 and `sign(x)` for
 //! p = 1.
 
@@ -18,6 +20,8 @@ pub(super) const RULES: &[Entry] = &[
     Entry::smooth("RMSNormalization", All, rms_normalization),
     Entry::smooth("InstanceNormalization", All, instance_normalization),
     Entry::smooth("GroupNormalization", All, group_normalization),
+    Entry::smooth("MeanVarianceNormalization", First, mean_variance_normalization)
+        .kink("that of the deviation is 0 where it is 0"),
     Entry::smooth("LpNormalization", First, lp_normalization).kink("0 where the norm is 0"),
 ];
 
@@ -68,7 +72,8 @@ fn emit_affine<'r, 'e>(
             cx.check_spread(index, affine, dims)?;
         }
     }
-    let wide = |change: Tangent<'r, 'e>| change.reshape(affine).broadcast(dims);
+    let dtype = it.value.dtype();
+    let wide = |change: Tangent<'r, 'e>| change.cast(dtype).reshape(affine).broadcast(dims);
     let mut parts = Vec::new();
     if let Some(change) = it.change {
         parts.push(match cx.node.input(1) {
@@ -85,7 +90,7 @@ fn emit_affine<'r, 'e>(
 }
 
 fn epsilon(cx: &Rule) -> Result<f64> {
-    Ok(cx.node.float("epsilon")?.map_or(1e-5, f64::from))
+    Ok(cx.node.float("epsilon")?.map_or(f64::from(1e-5_f32), f64::from))
 }
 
 /// The axes from attribute `axis` on, and the dimensions of scale and bias broadcast to the input.
@@ -111,10 +116,10 @@ fn layer_normalization(cx: &Rule) -> Result<()> {
     emit_affine(cx, &it, &dims, &aligned(cx, dims.len())?)?;
     if let (Some(dx), Some(projection)) = (cx.tangent(0), it.projection) {
         if cx.node.output(1).is_some() {
-            cx.emit(1, average(cx, dx, &axes, true));
+            cx.emit(1, average(cx, dx, &axes, true).cast(cx.y(1)?.dtype()));
         }
         if cx.node.output(2).is_some() {
-            cx.emit(2, projection.scale(-(it.root * it.root)));
+            cx.emit(2, projection.scale(-(it.root * it.root)).cast(cx.y(2)?.dtype()));
         }
     }
     Ok(())
@@ -163,6 +168,55 @@ fn group_normalization(cx: &Rule) -> Result<()> {
         affine[2] = depth;
     }
     emit_affine(cx, &it, &grouped, &affine)
+}
+
+/// BatchNormalization by the statistics `μ, σ²` of the batch, and the running ones: with momentum `m`
+/// they are `m·mean + (1 − m)·μ` and `m·var + (1 − m)·σ²`, and `dσ² = 2·mean((x − μ) ⊙ dx)`.
+pub(super) fn batch_in_training(cx: &Rule) -> Result<()> {
+    let x = cx.ranked(0, 2)?;
+    let dims = x.dims();
+    let axes: Vec<usize> = (0..dims.len()).filter(|&axis| axis != 1).collect();
+    let it = standardise(cx, x, cx.tangent(0), &axes, epsilon(cx)?, true);
+    emit_affine(cx, &it, &dims, &by_channel(&dims))?;
+    let momentum = cx.node.float("momentum")?.map_or(f64::from(0.9_f32), f64::from);
+    let mean = cx.tangent(0).map(|dx| average(cx, dx, &axes, false));
+    let spread = it.projection.map(|along| along.scale(it.root.number(2.0) / it.root));
+    for (output, input, change) in [(1, 3, mean), (2, 4, spread)] {
+        if cx.node.output(output).is_none() {
+            continue;
+        }
+        let (dtype, dims) = (cx.y(output)?.dtype(), cx.y_dims(output)?);
+        let mut parts = Vec::new();
+        parts.extend(cx.tangent(input).map(|running| running.cast(dtype).times(momentum)));
+        parts.extend(change.map(|own| own.cast(dtype).reshape(&dims).times(1.0 - momentum)));
+        if let Some(total) = Tangent::sum_of(&parts) {
+            cx.emit(output, total);
+        }
+    }
+    Ok(())
+}
+
+/// MeanVarianceNormalization: `y = (x − μ)/(σ + ε)`, so `dσ = mean((x − μ) ⊙ dx)/σ`.
+fn mean_variance_normalization(cx: &Rule) -> Result<()> {
+    let (dx, x) = (cx.dx(0)?, cx.x(0)?);
+    let dims = x.dims();
+    let axes = cx.node.ints("axes")?.unwrap_or(&[0, 2, 3]);
+    let mut axes = axes.iter().map(|&a| cx.axis(a, dims.len())).collect::<Result<Vec<_>>>()?;
+    axes.sort_unstable();
+    axes.dedup();
+    if axes.is_empty() {
+        return cx.refuse("a normalisation over no axes");
+    }
+    let middle = x - x.reduce("ReduceMean", &axes, true);
+    let deviation = (middle * middle).reduce("ReduceMean", &axes, true).unary("Sqrt");
+    let share = (deviation + 1e-9).unary("Reciprocal");
+    let zero = x.number(0.0);
+    let flat = deviation.binary("Equal", zero);
+    let steep = middle * zero.where_(flat, deviation.unary("Reciprocal"));
+    let spread = average(cx, dx.scale(steep), &axes, true).broadcast(&dims);
+    let free = dx - average(cx, dx, &axes, true).broadcast(&dims);
+    cx.emit(0, (free - spread.scale(middle * share)).scale(share));
+    Ok(())
 }
 
 fn lp_normalization(cx: &Rule) -> Result<()> {
@@ -235,6 +289,37 @@ mod tests {
     }
 
     #[test]
+    fn scales_and_biases_alone() {
+        for (x, scale) in [(&[2, 3, 4][..], &[4][..]), (&[2, 3], &[1]), (&[2, 3], &[])] {
+            let of = |op: &str| case(op).f32().param("x", x).input("s", scale);
+            of("LayerNormalization").input("b", scale).reference().check();
+            of("RMSNormalization").opset(23).reference().check();
+        }
+        for op in ["InstanceNormalization", "GroupNormalization"] {
+            let it = case(op).f32().param("x", &[2, 4, 3]).input("s", &[4]).input("b", &[4]);
+            if op == "GroupNormalization" { it.int("num_groups", 2).opset(21) } else { it }.check();
+        }
+        let last = case("LayerNormalization").f32().input("x", &[2, 3]).param("s", &[3]);
+        last.param("b", &[3]).outputs(3).check();
+    }
+
+    #[test]
+    fn mean_variance_normalization_over_every_axis() {
+        let of =
+            |dims: &[i64]| case("MeanVarianceNormalization").f32().input("x", dims).reference();
+        of(&[2, 3, 2, 2]).check();
+        of(&[1, 2, 3, 2]).check();
+        for axes in [&[0][..], &[1], &[-1], &[0, 2], &[2, 1], &[0, 1, 2]] {
+            of(&[3, 4, 3]).ints("axes", axes).check();
+            of(&[3, 3, 4]).dynamic(&["n", "", "t"]).ints("axes", axes).check();
+        }
+        of(&[2, 3]).refused("axis 2");
+        of(&[2, 3]).ints("axes", &[]).refused("over no axes");
+        let flat = of(&[1, 2]).values(&[1.5, 1.5]).ints("axes", &[1]);
+        flat.jacobian(&[&[5e8, -5e8], &[-5e8, 5e8]]);
+    }
+
+    #[test]
     fn malformed_inputs_are_refused() {
         let of = |op: &str, dims: &[i64]| case(op).input("x", dims).param("s", &[2]);
         for op in ["InstanceNormalization", "GroupNormalization"] {
@@ -256,6 +341,8 @@ mod tests {
             .param("s", &[3])
             .snapshot("plain");
         case("LpNormalization").f32().input("x", &[2, 3]).snapshot("plain");
+        let mean = case("MeanVarianceNormalization").f32().input("x", &[2, 3]);
+        mean.reference().ints("axes", &[1]).snapshot("plain");
         for op in ["InstanceNormalization", "GroupNormalization"] {
             let it = case(op).f32().input("x", &[2, 2, 3]).param("s", &[2]).param("b", &[2]);
             if op == "GroupNormalization" { it.int("num_groups", 2) } else { it }.snapshot("plain");
