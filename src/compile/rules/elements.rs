@@ -1,10 +1,11 @@
 //! Operators that move, repeat, drop and sum elements by place.
 //!
 //! `GatherElements, GatherND, TopK, Compress`: the change of each element taken. `Trilu`: 0 outside of
-//! the triangle. `Tile`: each copy changes alike. `CumSum`: the running sums of the change.
+//! the triangle. `Tile`: each copy changes alike. `CumSum`: the running sums of the change. `Range:
+//! dy_i = dstart + i·ddelta`, and the limit changes no element.
 
-use super::Inputs::First;
-use super::{Entry, Rule};
+use super::Inputs::{All, First};
+use super::{Entry, Rule, Tangent};
 use crate::compile::build::Expr;
 use crate::compile::linear as step;
 use crate::error::{Error, Result};
@@ -18,6 +19,7 @@ pub(super) const RULES: &[Entry] = &[
     Entry::exact("Trilu", First, trilu),
     Entry::exact("Tile", First, tile),
     Entry::exact("CumSum", First, cum_sum),
+    Entry::exact("Range", All, range).kink("the number of elements held fixed"),
 ];
 
 /// Attribute `axis`, counted from the front.
@@ -135,6 +137,23 @@ fn cum_sum(cx: &Rule) -> Result<()> {
     let (exclusive, reverse) = (flag("exclusive")?, flag("reverse")?);
     let axis = cx.axis(axis, dx.rank())?;
     cx.emit(0, cx.step(step::CumSum { axis, exclusive, reverse }, dx, &dx.dims()));
+    Ok(())
+}
+
+fn range(cx: &Rule) -> Result<()> {
+    let y_dims = cx.y_dims(0)?;
+    let change = |index| Some(cx.tangent(index)?.reshape(&[]).broadcast(&y_dims));
+    let mut parts: Vec<Tangent> = change(0).into_iter().collect();
+    if let Some(ddelta) = change(2) {
+        let numbers = cx.e.range(&cx.e.product(&y_dims)).cast(ddelta.dtype());
+        parts.push(ddelta.scale(numbers));
+    }
+    if parts.len() == 2 {
+        cx.homogeneous();
+    }
+    if let Some(total) = Tangent::sum_of(&parts) {
+        cx.emit(0, total);
+    }
     Ok(())
 }
 

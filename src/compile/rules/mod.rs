@@ -14,6 +14,7 @@ mod elementwise;
 mod indexing;
 mod layout;
 mod linear_algebra;
+mod losses;
 mod normalisation;
 mod norms;
 mod pooling;
@@ -163,6 +164,7 @@ pub fn table() -> impl Iterator<Item = &'static Entry> {
         indexing::RULES,
         layout::RULES,
         linear_algebra::RULES,
+        losses::RULES,
         normalisation::RULES,
         norms::RULES,
         pooling::RULES,

@@ -1,4 +1,5 @@
 use crate::compile::rules::testing::{Case, case};
+use crate::graph::{DataType, Tensor};
 
 #[test]
 fn gather_elements_along_every_axis() {
@@ -145,6 +146,26 @@ fn running_sums() {
 }
 
 #[test]
+fn ranges() {
+    let number = |it: Case, name: &str, value: f64| it.input(name, &[]).values(&[value]);
+    for (start, limit, delta) in [(0.3, 2.6, 0.5), (1.2, -2.1, -0.7), (0.3, 0.4, 1.0)] {
+        let of = || case("Range").reference();
+        number(number(of(), "start", start).constant("limit", float(limit)), "delta", delta)
+            .check();
+        number(of(), "start", start)
+            .constant("limit", float(limit))
+            .constant("delta", float(delta))
+            .check();
+        let by = of().constant("start", float(start)).constant("limit", float(limit));
+        number(by, "delta", delta).check();
+    }
+}
+
+fn float(value: f64) -> Tensor {
+    Tensor::float(DataType::F64, value)
+}
+
+#[test]
 fn symbolic_sizes() {
     let it = case("GatherElements").input("x", &[2, 3]).dynamic(&["n", ""]);
     it.ints_shaped("i", &[2, 2], &[0, 1, -1, 2]).int("axis", 1).check();
@@ -172,4 +193,7 @@ fn snapshots() {
     case("Tile").input("x", &[2, 3]).ints_input("r", &[1, 2]).snapshot("plain");
     let sums = case("CumSum").input("x", &[2, 3]).ints_shaped("axis", &[], &[1]);
     sums.int("exclusive", 1).snapshot("plain");
+    let range = case("Range").reference().input("start", &[]).values(&[0.3]);
+    let range = range.constant("limit", float(2.6)).input("delta", &[]).values(&[0.5]);
+    range.snapshot("plain");
 }
