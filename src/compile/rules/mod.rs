@@ -7,6 +7,7 @@
 mod activation;
 mod arithmetic;
 mod composite;
+mod constant;
 mod convolution;
 mod einsum;
 mod elements;
@@ -20,6 +21,8 @@ mod norms;
 mod pooling;
 mod reduction;
 mod scatter;
+#[cfg(test)]
+mod singular;
 mod standardisation;
 mod tangent;
 #[cfg(test)]
@@ -157,6 +160,7 @@ pub fn table() -> impl Iterator<Item = &'static Entry> {
     const FAMILIES: &[&[Entry]] = &[
         arithmetic::RULES,
         activation::RULES,
+        constant::RULES,
         convolution::RULES,
         einsum::RULES,
         elementwise::RULES,

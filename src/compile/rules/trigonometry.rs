@@ -9,13 +9,13 @@ pub(super) const RULES: &[Entry] = &[
     Entry::smooth("Sin", First, |cx| slope(cx, |x| x.unary("Cos"))),
     Entry::smooth("Cos", First, |cx| slope(cx, |x| -x.unary("Sin"))),
     Entry::smooth("Tan", First, |cx| from_output(cx, |y| y * y + 1.0)),
-    Entry::smooth("Asin", First, |cx| slope(cx, |x| root(one(x) - x * x))),
-    Entry::smooth("Acos", First, |cx| slope(cx, |x| -root(one(x) - x * x))),
+    Entry::smooth("Asin", First, |cx| slope(cx, |x| root(one(x) - x * x))).kink("0 at -1 and 1"),
+    Entry::smooth("Acos", First, |cx| slope(cx, |x| -root(one(x) - x * x))).kink("0 at -1 and 1"),
     Entry::smooth("Atan", First, |cx| slope(cx, |x| (x * x + 1.0).unary("Reciprocal"))),
     Entry::smooth("Sinh", First, |cx| slope(cx, |x| x.unary("Cosh"))),
     Entry::smooth("Cosh", First, |cx| slope(cx, |x| x.unary("Sinh"))),
     Entry::smooth("Asinh", First, |cx| slope(cx, |x| root(x * x + 1.0))),
-    Entry::smooth("Acosh", First, |cx| slope(cx, |x| root(x * x - 1.0))),
+    Entry::smooth("Acosh", First, |cx| slope(cx, |x| root(x * x - 1.0))).kink("0 at 1"),
     Entry::smooth("Atanh", First, |cx| slope(cx, |x| (one(x) - x * x).unary("Reciprocal"))),
 ];
 
@@ -33,9 +33,10 @@ fn one(x: Expr<'_>) -> Expr<'_> {
     x.number(1.0)
 }
 
-/// `1/√x`
+/// `1/√x`; 0 at 0, where it is infinite.
 fn root(x: Expr<'_>) -> Expr<'_> {
-    x.unary("Sqrt").unary("Reciprocal")
+    let zero = x.number(0.0);
+    zero.where_(x.binary("Equal", zero), x.unary("Sqrt").unary("Reciprocal"))
 }
 
 #[cfg(test)]
