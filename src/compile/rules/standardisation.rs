@@ -12,8 +12,8 @@ use super::Inputs::{All, First};
 use super::reduction::average;
 use super::{Entry, Rule, Tangent};
 use crate::compile::build::Expr;
-use crate::error::Result;
-use crate::graph::Dim;
+use crate::error::{Error, Result};
+use crate::graph::{Dim, fixed};
 
 pub(super) const RULES: &[Entry] = &[
     Entry::smooth("LayerNormalization", All, layer_normalization),
@@ -141,7 +141,7 @@ fn by_channel(dims: &[Dim]) -> Vec<Dim> {
 }
 
 fn instance_normalization(cx: &Rule) -> Result<()> {
-    let x = cx.ranked(0, 2)?;
+    let x = cx.ranked(0, 3)?;
     let dims = x.dims();
     let axes: Vec<usize> = (2..dims.len()).collect();
     let it = standardise(cx, x, cx.tangent(0), &axes, epsilon(cx)?, true);
@@ -155,6 +155,9 @@ fn group_normalization(cx: &Rule) -> Result<()> {
     let groups = cx.node.int("num_groups")?.and_then(|g| i32::try_from(g).ok()).unwrap_or(0);
     if groups < 1 {
         return cx.refuse("attribute 'num_groups' is no positive number");
+    }
+    if let Some(channels) = fixed(&dims[1]).filter(|channels| channels % i64::from(groups) != 0) {
+        return Err(Error::unreadable(format!("{channels} channels in {groups} groups")));
     }
     let depth = (dims[1].clone() / Dim::Value(groups)).simplify();
     let mut grouped = vec![dims[0].clone(), Dim::Value(groups), depth.clone()];
@@ -304,6 +307,14 @@ mod tests {
     }
 
     #[test]
+    fn another_runtime_agrees() {
+        let mean = case("MeanVarianceNormalization").f32().input("x", &[2, 3, 2, 2]);
+        mean.ort().check();
+        let layer = case("LayerNormalization").f32().input("x", &[2, 3, 4]).input("s", &[4]);
+        layer.input("b", &[4]).ort().check();
+    }
+
+    #[test]
     fn mean_variance_normalization_over_every_axis() {
         let of =
             |dims: &[i64]| case("MeanVarianceNormalization").f32().input("x", dims).reference();
@@ -327,6 +338,9 @@ mod tests {
             groups(of(op, &[3]).param("b", &[2])).refused("rank 1");
             groups(of(op, &[]).param("b", &[2])).refused("rank 0");
         }
+        of("InstanceNormalization", &[2, 2]).param("b", &[2]).refused("rank 2, 3 is needed");
+        let uneven = of("GroupNormalization", &[1, 5, 2]).param("b", &[2]).int("num_groups", 2);
+        uneven.refused("5 channels in 2 groups");
         of("InstanceNormalization", &[2, 3, 2]).param("b", &[2]).refused("over a tensor");
         of("LayerNormalization", &[2, 3]).refused("over a tensor");
     }
