@@ -159,6 +159,15 @@ mod tests {
     }
 
     #[test]
+    fn floored_remainders_of_the_newest_operator_set() {
+        for b in [0.7, -0.7] {
+            let of = || case("Mod").opset(28).reference();
+            of().input("a", &[2, 3]).input("b", &[]).values(&[b]).check();
+            of().int("fmod", 1).input("a", &[2, 3]).input("b", &[1]).values(&[b]).check();
+        }
+    }
+
+    #[test]
     fn gated_linear_units() {
         let of = || case("SwiGLU").opset(28).reference();
         for alpha in [None, Some(0.0), Some(1.7), Some(-0.5)] {

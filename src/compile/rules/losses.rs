@@ -78,6 +78,8 @@ fn loss<'e>(cx: &Rule<'e>, logs: Expr<'e>) -> Result<Expr<'e>> {
 #[cfg(test)]
 mod tests {
     use crate::compile::rules::testing::{Case, case};
+    use crate::compile::select::Batch;
+    use crate::compile::{Options, transform};
 
     /// A loss over three classes with scores of dimensions `dims`.
     fn loss(op: &str, dims: &[i64], classes: &[i64]) -> Case {
@@ -175,6 +177,34 @@ mod tests {
         it.jacobian(&[&[0.0, 0.0, -1.0, 0.0]]);
         let large = case(OPERATORS[1]).reference().input("x", &[1, 2]).values(&[-1e5, 1e5]);
         large.ints_input("t", &[0]).jacobian(&[&[-1.0, 1.0]]);
+    }
+
+    #[test]
+    fn another_runtime_agrees() {
+        for op in OPERATORS {
+            for reduction in ["none", "sum", "mean"] {
+                let of = || loss(op, &[2, 3, 2], &[1, 1, 0, 2]).text("reduction", reduction);
+                of().f32().ort().int("ignore_index", 0).check();
+                of().f32().ort().param("w", &[3]).positive().check();
+            }
+        }
+    }
+
+    #[test]
+    fn samples_stay_apart_until_they_are_summed() {
+        for op in OPERATORS {
+            let transformed = |reduction: &str, y: &str| {
+                let node = format!("y = {op} <reduction = \"{reduction}\"> (x, t)");
+                let inputs = "float[N, 3, 2] x, int64[N, 2] t";
+                let text = "<ir_version: 8, opset_import: [\"\" : 18]>";
+                let text = format!("{text} g ({inputs}) => (float{y} y) {{ {node} }}");
+                let model = crate::onnx::text::parse(&text).expect("a model");
+                let options = Options { batch: Batch::Axis(0), ..Options::default() };
+                transform(model, &options)
+            };
+            assert!(transformed("none", "[N, 2]").is_ok());
+            assert!(transformed("sum", "[]").is_err());
+        }
     }
 
     #[test]

@@ -105,7 +105,11 @@ fn lrn(cx: &Rule) -> Result<()> {
 #[cfg(test)]
 mod tests {
 
+    use crate::compile::rules::find;
     use crate::compile::rules::testing::{Case, case};
+    use crate::compile::select::Batch;
+    use crate::compile::{Options, transform};
+    use crate::graph::Node;
 
     fn batch_normalization(dims: &[i64]) -> Case {
         let channels = [dims[1]];
@@ -161,6 +165,29 @@ mod tests {
         sized.param("m", &[2]).param("v", &[2]).positive().check();
         let flat = of(&[3]).param("s", &[1]).param("b", &[1]).param("m", &[1]);
         flat.param("v", &[1]).refused("rank 1");
+    }
+
+    #[test]
+    fn samples_mix_in_training_mode() {
+        let node = "y, m, v = BatchNormalization <training_mode = 1> (x, s, s, s, s)";
+        let graph =
+            format!("g (float[N, 2] x) => (float[N, 2] y) <float[2] s = {{1, 2}}> {{ {node} }}");
+        let text = format!("<ir_version: 8, opset_import: [\"\" : 18]> {graph}");
+        let model = crate::onnx::text::parse(&text).expect("a model");
+        let options = Options { batch: Batch::Axis(0), ..Options::default() };
+        let error = transform(model, &options).expect_err("samples mix");
+        assert!(error.to_string().contains("BatchNormalization"), "{error}");
+    }
+
+    #[test]
+    fn only_fixed_statistics_are_exact() {
+        for (training, exact) in [(0, true), (1, false)] {
+            let mut node = Node::new("BatchNormalization", vec![], vec![]);
+            node.set("training_mode", training);
+            let entry = find(&node).expect("the operator has a rule");
+            assert_eq!(entry.is_exact(&node, |input| input == 0 || input == 2), exact);
+            assert!(!entry.is_exact(&node, |input| input == 4));
+        }
     }
 
     #[test]

@@ -157,6 +157,17 @@ fn bases_may_be_negative_or_zero_under_exponents_of_their_own() {
 }
 
 #[test]
+fn base_and_exponent_may_differ_in_type() {
+    let single = Tensor::floats(DataType::F32, vec![2], &[1.0, 2.0]);
+    let it = case("Pow").reference().constant("x", single).input("p", &[1]).values(&[1.0]);
+    it.jacobian(&[&[0.0], &[f64::from(2.0 * 2f32.ln())]]);
+    let single = Tensor::floats(DataType::F32, vec![2], &[2.0, 0.5]);
+    case("Pow").reference().input("x", &[2]).positive().constant("p", single).check();
+    let whole = Tensor { dims: vec![1], ..Tensor::ints(&[3]) };
+    case("Pow").reference().input("x", &[2]).constant("p", whole).check();
+}
+
+#[test]
 fn signs() {
     for op in ["Neg", "Abs"] {
         case(op).input("x", &[2, 5]).check();

@@ -1,5 +1,6 @@
+use crate::compile::rules::find;
 use crate::compile::rules::testing::{Case, case};
-use crate::graph::{DataType, Tensor};
+use crate::graph::{DataType, Node, Tensor};
 
 const REDUCTIONS: [&str; 5] = ["none", "add", "mul", "max", "min"];
 
@@ -172,6 +173,27 @@ fn slices_are_written_from_an_index_on() {
     let sized = case("TensorScatter").opset(24).reference().input("x", &[2, 3, 2]);
     let sized = sized.dynamic(&["n", "t", ""]).param("u", &[2, 2, 2]);
     sized.ints_input("at", &[2, 1]).text("mode", "circular").check();
+}
+
+#[test]
+fn products_are_exact_while_the_updates_stay() {
+    for (reduction, exact) in [("none", true), ("max", true), ("mul", false)] {
+        let mut node = Node::new("ScatterND", vec![], vec![]);
+        node.set("reduction", reduction);
+        let entry = find(&node).expect("the operator has a rule");
+        assert!(entry.is_exact(&node, |input| input == 0), "{reduction}");
+        assert_eq!(entry.is_exact(&node, |input| input == 2), exact, "{reduction}");
+    }
+}
+
+#[test]
+fn another_runtime_agrees() {
+    for reduction in REDUCTIONS {
+        let it = scatter(&[3, 2], &[3, 2], &[0, 1, 0, 1, -1, -1]);
+        it.f32().text("reduction", reduction).ort().check();
+        let it = scatter_nd(&[3, 2], &[3, 1], &[0, 2, 0], &[3, 2]);
+        it.f32().text("reduction", reduction).ort().check();
+    }
 }
 
 #[test]
