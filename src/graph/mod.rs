@@ -8,7 +8,7 @@ mod model;
 mod node;
 mod tensor;
 
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap, HashSet};
 
 use bytes::Bytes;
 use petgraph::Direction;
@@ -254,6 +254,20 @@ impl Graph {
         }
     }
 
+    /// Removes the nodes that no output depends on, and the values that nothing refers to.
+    pub fn prune(&mut self) {
+        let live = self.ancestors(self.outputs.iter().copied());
+        let dead: Vec<_> =
+            self.nodes().map(|(id, _)| id).filter(|&id| !live.has_node(id)).collect();
+        dead.into_iter().for_each(|id| self.remove_node(id));
+        let kept: HashSet<_> = self.inputs.iter().chain(&self.outputs).copied().collect();
+        let unused = |id: &ValueId| {
+            !kept.contains(id) && self.producer(*id).is_none() && self.consumers(*id).is_empty()
+        };
+        let values: Vec<_> = self.values().map(|(id, _)| id).filter(unused).collect();
+        values.into_iter().for_each(|id| self.remove_value(id));
+    }
+
     /// Gives input `index` of a node another value, or none.
     pub fn set_input(&mut self, id: NodeId, index: usize, value: Option<ValueId>) {
         let inputs = &mut self.node_mut(id).inputs;
@@ -279,15 +293,19 @@ impl Graph {
         self.net.add_edge(id.0, value.0, ());
     }
 
-    /// Makes every node that uses `old` use `new` instead; captures and graph outputs stay.
-    pub fn replace_uses(&mut self, old: ValueId, new: ValueId) {
+    /// Makes every node that uses `old` use `new` instead; captures and graph outputs stay. Says
+    /// whether there was any.
+    pub fn replace_uses(&mut self, old: ValueId, new: ValueId) -> bool {
+        let mut changed = false;
         for node in self.consumers(old) {
             for index in 0..self.node(node).inputs.len() {
                 if self.node(node).inputs[index] == Some(old) {
                     self.set_input(node, index, Some(new));
+                    changed = true;
                 }
             }
         }
+        changed
     }
 
     /// The nodes, each after the nodes whose outputs it uses, else in insertion order.

@@ -6,6 +6,7 @@
 //! unknown shape, and [`Emit::finish`] gives the first error.
 
 mod expr;
+mod nested;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -27,6 +28,7 @@ pub struct Emit(RefCell<Builder>);
 struct Builder {
     graph: Graph,
     opset: i64,
+    prefix: String,
     scope: String,
     constants: HashMap<(DataType, Vec<i64>, Bytes), ValueId>,
     emitted: HashMap<String, Vec<ValueId>>,
@@ -48,6 +50,7 @@ impl Emit {
         Self(RefCell::new(Builder {
             graph,
             opset,
+            prefix: "slp".to_owned(),
             scope: String::new(),
             constants: HashMap::new(),
             emitted: HashMap::new(),
@@ -150,7 +153,8 @@ impl Emit {
         if let Some(&id) = builder.constants.get(&key) {
             return Expr { e: self, id };
         }
-        let name = builder.name_for("slp/constant");
+        let wish = format!("{}/constant", builder.prefix);
+        let name = builder.name_for(&wish);
         let value = Value {
             dtype: Some(tensor.dtype),
             facts: infer::of_tensor(&tensor),
@@ -279,6 +283,15 @@ impl Builder {
         self.graph.free_name(&wish)
     }
 
+    /// A wish for a name in the present scope.
+    fn scoped(&self, name: &str) -> String {
+        if self.scope.is_empty() {
+            format!("{}/{name}", self.prefix)
+        } else {
+            format!("{}/{}/{name}", self.prefix, self.scope)
+        }
+    }
+
     fn emit(
         &mut self,
         op: &str,
@@ -286,11 +299,16 @@ impl Builder {
         attributes: &[(&str, Attr)],
         outputs: usize,
     ) -> Vec<ValueId> {
-        let wish = if self.scope.is_empty() {
-            format!("slp/{op}")
-        } else {
-            format!("slp/{}/{op}", self.scope)
-        };
+        let mut node = Node::new(op, inputs.to_vec(), Vec::new());
+        for (name, value) in attributes {
+            node.set(name, value.clone());
+        }
+        self.add(node, outputs)
+    }
+
+    /// Adds a node, its outputs named and typed.
+    fn add(&mut self, mut node: Node, outputs: usize) -> Vec<ValueId> {
+        let wish = self.scoped(&node.op);
         let name = self.name_for(&wish);
         let ids: Vec<_> = (0..outputs)
             .map(|index| {
@@ -299,11 +317,8 @@ impl Builder {
                 self.graph.add_value(Value::new(wish)).expect("the name is free")
             })
             .collect();
-        let mut node = Node::new(op, inputs.to_vec(), ids.iter().copied().map(Some).collect());
+        node.outputs = ids.iter().copied().map(Some).collect();
         node.name = name;
-        for (name, value) in attributes {
-            node.set(name, value.clone());
-        }
         match infer::node(&self.graph, &node, self.opset, &mut self.symbols) {
             Ok(inferred) => {
                 for (&id, inferred) in ids.iter().zip(inferred) {
@@ -315,7 +330,7 @@ impl Builder {
             }
             Err(error) => {
                 let error = Error::internal(format!("emitted an impossible node: {}", error.what))
-                    .node(&node.name, op);
+                    .node(&node.name, &node.op);
                 self.error.get_or_insert(error);
             }
         }

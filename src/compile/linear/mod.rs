@@ -6,6 +6,8 @@
 //! in two directions. Invariants: steps are in topological order, every variable but the seeded one
 //! is the output of exactly one step, and no step knows the operator it came from.
 
+mod body;
+mod branch;
 mod conv;
 mod einsum;
 mod elements;
@@ -14,6 +16,7 @@ mod join;
 mod matmul;
 mod samples;
 mod scale;
+mod scan;
 mod shape;
 mod slice;
 
@@ -22,14 +25,17 @@ use std::fmt::Debug;
 use super::build::{Emit, Expr};
 use crate::graph::{DataType, Dim, NodeId, ValueId};
 
+pub use body::Body;
+pub use branch::Branch;
 pub use conv::{Conv, ConvTranspose, Geometry};
 pub use einsum::Einsum;
 pub use elements::{CumSum, GatherElements, ScatterElements};
 pub use gather::{Gather, Winners};
 pub use join::{Concat, Sum, add_all};
 pub use matmul::{MatMul, Side};
-pub use samples::{Samples, place_samples, spread};
+pub use samples::{Samples, Spread, place_samples, spread};
 pub use scale::{Cast, Scale};
+pub use scan::{Scan, Track};
 pub use shape::{Broadcast, Reshape, SumTo, Transpose};
 pub use slice::{Pad, Reverse, Stride, Window};
 

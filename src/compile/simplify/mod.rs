@@ -36,11 +36,7 @@ pub fn simplify(graph: &mut Graph, kept: &HashSet<NodeId>) {
 /// producer.
 fn replace(graph: &mut Graph, id: NodeId, value: ValueId) -> bool {
     let Some(output) = graph.node(id).output(0) else { return false };
-    if graph.consumers(output).is_empty() {
-        return false;
-    }
-    graph.replace_uses(output, value);
-    true
+    graph.replace_uses(output, value)
 }
 
 /// Two nodes of the same operator, inputs and attributes have the same outputs.
@@ -62,10 +58,7 @@ fn merge_equal(graph: &mut Graph, kept: &HashSet<NodeId>) -> bool {
                     .filter_map(|(a, b)| a.zip(*b))
                     .collect();
                 for (output, same) in pairs {
-                    if !graph.consumers(output).is_empty() {
-                        graph.replace_uses(output, same);
-                        changed = true;
-                    }
+                    changed |= graph.replace_uses(output, same);
                 }
             }
         }
