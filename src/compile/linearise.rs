@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use super::build::{Emit, Expr};
 use super::linear::{Program, Step, Sum, Var, VarId};
-use super::rules::{self, Constant, Rule};
+use super::rules::{self, Constant};
 use crate::error::{Error, Result};
 use crate::graph::{Attr, Dim, Graph, NodeId, Reach, Tensor, ValueId};
 
@@ -101,36 +101,25 @@ fn linearise_node(
     vars: &mut HashMap<ValueId, VarId>,
     affine: &mut Vec<Affine>,
 ) -> Result<()> {
-    let (inputs, outputs, entry) = e.graph(|graph| {
+    let (read, outputs) = e.graph(|graph| {
         let it = graph.node(node);
-        (it.inputs.clone(), it.outputs.clone(), rules::find(it))
+        let read: Vec<ValueId> = it.inputs.iter().flatten().chain(&it.captures).copied().collect();
+        (read, it.outputs.clone())
     });
-    let tangents: Vec<_> =
-        inputs.iter().map(|input| input.and_then(|v| vars.get(&v).copied())).collect();
     let floats = outputs.iter().flatten().any(|&y| {
         wanted.has_value(y) && e.graph(|graph| graph.value(y).dtype.is_none_or(|t| t.is_float()))
     });
-    if !floats || tangents.iter().all(Option::is_none) {
+    if !floats {
         return Ok(());
-    }
-    let at = |error| e.graph(|graph| graph.at(node, error));
-    let Some(entry) = entry else {
-        return Err(at(Error::unsupported("there is no rule for this operator")));
-    };
-    if entry.rule.is_none() {
-        return Ok(());
-    }
-    for (index, _) in tangents.iter().enumerate().filter(|(_, t)| t.is_some()) {
-        if !entry.inputs.contains(index) {
-            return Err(at(Error::unsupported(format!(
-                "its input {index} depends on the projected input, and there is no rule for that"
-            ))));
-        }
     }
     let from = program.borrow().steps().len();
+    e.scope_of(node);
+    let change = |value| vars.get(&value).copied();
+    let result = rules::linearise_node(e, program, (node, node), change)
+        .map_err(|error| e.graph(|graph| graph.at(node, error)))?;
+    let Some(result) = result else { return Ok(()) };
     let changing: Vec<_> =
-        tangents.iter().zip(&inputs).filter_map(|(var, value)| var.zip(*value)).collect();
-    let result = Rule::apply(e, program, node, entry, tangents)?;
+        read.into_iter().filter_map(|value| Some((change(value)?, value))).collect();
     for (&(index, mut output), &constant) in result.outputs.iter().zip(&result.constants) {
         let Some(value) = outputs[index] else { continue };
         let affine_part = !matches!(constant, Constant::Zero);

@@ -2,9 +2,8 @@
 
 use std::collections::HashSet;
 
-use super::{Rule, Tangent, find};
+use super::{Rule, Tangent, linearise_node};
 use crate::compile::build::Expr;
-use crate::compile::linear::VarId;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, NodeId, ValueId};
 
@@ -29,6 +28,7 @@ impl<'e> Rule<'e> {
                 self.composite.borrow_mut().entry(input).or_insert(var);
             }
         }
+        self.composite.borrow_mut().extend(self.captures.iter().copied());
         for id in self.e.graph(|graph| self.between(graph, y.id))? {
             self.linearise(id)?;
         }
@@ -67,33 +67,14 @@ impl<'e> Rule<'e> {
 
     /// Adds the steps of an emitted node.
     fn linearise(&self, id: NodeId) -> Result<()> {
-        let (node, entry) = self.e.graph(|graph| {
-            let node = graph.node(id);
-            (node.clone(), find(node))
-        });
-        let change = |value: &ValueId| self.composite.borrow().get(value).copied();
-        let of = |values: &[Option<ValueId>]| -> Vec<Option<VarId>> {
-            values.iter().map(|value| value.as_ref().and_then(change)).collect()
-        };
-        let tangents = of(&node.inputs);
-        let done = of(&node.outputs).iter().any(Option::is_some);
-        let captured = node.captures.iter().any(|value| change(value).is_some());
-        if done || (!captured && tangents.iter().all(Option::is_none)) {
+        let change = |value: ValueId| self.composite.borrow().get(&value).copied();
+        let outputs = self.e.graph(|graph| graph.node(id).outputs.clone());
+        if outputs.iter().flatten().any(|&value| change(value).is_some()) {
             return Ok(());
         }
-        let unsupported =
-            |what: &str| Error::unsupported(format!("{what} of {}, in its definition", node.op));
-        let entry = entry.ok_or_else(|| unsupported("there is no rule"))?;
-        if entry.rule.is_none() {
-            return Ok(());
-        }
-        let covered = |(i, var): (usize, &Option<VarId>)| var.is_none() || entry.inputs.contains(i);
-        if captured || !tangents.iter().enumerate().all(covered) {
-            return Err(unsupported("there is no rule for a changing input"));
-        }
-        let result = Rule::apply_within(self.e, self.program, (id, self.owner), entry, tangents)?;
-        for (index, var) in result.outputs {
-            if let Some(value) = node.output(index) {
+        let result = linearise_node(self.e, self.program, (id, self.owner), change)?;
+        for (index, var) in result.into_iter().flat_map(|result| result.outputs) {
+            if let Some(&Some(value)) = outputs.get(index) {
                 self.composite.borrow_mut().insert(value, var);
             }
         }

@@ -8,6 +8,7 @@ mod activation;
 mod arithmetic;
 mod composite;
 mod constant;
+mod control;
 mod convolution;
 mod einsum;
 mod elements;
@@ -28,6 +29,7 @@ mod tangent;
 #[cfg(test)]
 mod testing;
 mod trigonometry;
+mod walk;
 mod window;
 
 use std::cell::{Cell, RefCell};
@@ -39,6 +41,7 @@ use super::linear::{Program, Var, VarId};
 use crate::error::{Error, Result};
 use crate::graph::{DataType, Dim, Node, NodeId, Value, ValueId, fixed};
 pub use tangent::Tangent;
+pub use walk::linearise_node;
 
 /// The rule of one operator.
 pub struct Entry {
@@ -50,6 +53,8 @@ pub struct Entry {
     pub shape: Shape,
     /// The forms of the operator that are not of that shape.
     pub form: Option<Form>,
+    /// Whether its subgraphs may read values that depend on the projected input.
+    pub bodies: bool,
     /// What is taken where there is no derivative; empty where there always is one.
     pub kink: &'static str,
     /// The rule; none where the derivative is zero almost everywhere.
@@ -122,11 +127,27 @@ impl Inputs {
 
 impl Entry {
     const fn exact(op: &'static str, inputs: Inputs, rule: fn(&Rule<'_>) -> Result<()>) -> Self {
-        Self { op, inputs, shape: Shape::Piecewise, form: None, kink: "", rule: Some(rule) }
+        Self {
+            op,
+            inputs,
+            shape: Shape::Piecewise,
+            form: None,
+            bodies: false,
+            kink: "",
+            rule: Some(rule),
+        }
     }
 
     const fn smooth(op: &'static str, inputs: Inputs, rule: fn(&Rule<'_>) -> Result<()>) -> Self {
-        Self { op, inputs, shape: Shape::Smooth, form: None, kink: "", rule: Some(rule) }
+        Self {
+            op,
+            inputs,
+            shape: Shape::Smooth,
+            form: None,
+            bodies: false,
+            kink: "",
+            rule: Some(rule),
+        }
     }
 
     const fn shaped(mut self, shape: Shape) -> Self {
@@ -134,9 +155,14 @@ impl Entry {
         self
     }
 
+    const fn with_bodies(mut self) -> Self {
+        self.bodies = true;
+        self
+    }
+
     const fn zero(op: &'static str) -> Self {
         let (shape, kink) = (Shape::Piecewise, "0 everywhere");
-        Self { op, inputs: Inputs::All, shape, form: None, kink, rule: None }
+        Self { op, inputs: Inputs::All, shape, form: None, bodies: false, kink, rule: None }
     }
 
     const fn form(mut self, text: &'static str, shape: fn(&Node) -> Shape) -> Self {
@@ -161,6 +187,7 @@ pub fn table() -> impl Iterator<Item = &'static Entry> {
         arithmetic::RULES,
         activation::RULES,
         constant::RULES,
+        control::RULES,
         convolution::RULES,
         einsum::RULES,
         elementwise::RULES,
@@ -217,6 +244,8 @@ pub struct Rule<'e> {
     owner: NodeId,
     program: &'e RefCell<Program>,
     tangents: Vec<Option<VarId>>,
+    /// The changes of the values that the node's subgraphs read around them.
+    captures: Vec<(ValueId, VarId)>,
     outputs: RefCell<Vec<(usize, VarId)>>,
     constants: RefCell<HashMap<usize, Constant>>,
     homogeneous: Cell<bool>,
@@ -225,31 +254,18 @@ pub struct Rule<'e> {
 }
 
 impl<'e> Rule<'e> {
-    /// Runs the rule of `entry` on a node whose inputs change by `tangents`.
+    /// Runs the rule of `entry` on node `id`, whose inputs change by `tangents` and whose captured
+    /// values by `captures`. The steps are told as those of `owner`.
     ///
     /// # Errors
-    /// What the rule refuses, with the node named.
+    /// What the rule refuses.
     pub fn apply(
-        e: &'e Emit,
-        program: &'e RefCell<Program>,
-        id: NodeId,
-        entry: &Entry,
-        tangents: Vec<Option<VarId>>,
-    ) -> Result<Linearised> {
-        let (label, operator) =
-            e.graph(|graph| (graph.label(id).to_owned(), graph.node(id).operator()));
-        e.scope(&label);
-        Self::apply_within(e, program, (id, id), entry, tangents)
-            .map_err(|error| error.node(label, operator))
-    }
-
-    /// [`Rule::apply`] on node `id`, whose steps are told as those of `owner`.
-    fn apply_within(
         e: &'e Emit,
         program: &'e RefCell<Program>,
         (id, owner): (NodeId, NodeId),
         entry: &Entry,
         tangents: Vec<Option<VarId>>,
+        captures: Vec<(ValueId, VarId)>,
     ) -> Result<Linearised> {
         let cx = Self {
             e,
@@ -258,6 +274,7 @@ impl<'e> Rule<'e> {
             owner,
             program,
             tangents,
+            captures,
             outputs: RefCell::default(),
             constants: RefCell::default(),
             homogeneous: Cell::new(false),

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use super::{Case, Changing};
 use crate::compile::build::{Emit, Expr};
 use crate::compile::linear::{Program, Var, VarId, add_all};
-use crate::compile::rules::{Rule, find};
+use crate::compile::rules::linearise_node;
 use crate::compile::{prepare, simplify};
 use crate::graph::{Dim, Model, Value};
 use crate::onnx::text;
@@ -78,7 +78,6 @@ impl Case {
         let nodes = e.graph(|graph| graph.nodes().map(|(id, _)| id).collect::<Vec<_>>());
         let [node] = nodes[..] else { panic!("{self}: a snapshot shows one node") };
         let node_inputs = e.graph(|graph| graph.node(node).inputs.clone());
-        let entry = e.graph(|graph| find(graph.node(node))).expect("the operator has a rule");
         let program = RefCell::new(Program::default());
         let changing = self.inputs();
         let tangent = |index: usize| {
@@ -88,8 +87,14 @@ impl Case {
         };
         let tangents: Vec<_> = (0..node_inputs.len()).map(tangent).collect();
         let inputs = tangents.iter().flatten().copied().collect();
-        let result = Rule::apply(e, &program, node, entry, tangents)
-            .unwrap_or_else(|error| panic!("{self}: {error}"));
+        e.scope_of(node);
+        let change = |value| {
+            let index = node_inputs.iter().position(|input| *input == Some(value))?;
+            tangents[index]
+        };
+        let result = linearise_node(e, &program, (node, node), change)
+            .unwrap_or_else(|error| panic!("{self}: {error}"))
+            .unwrap_or_else(|| panic!("{self}: nothing changes"));
         let outputs = result.outputs.iter().map(|(_, var)| *var).collect();
         Linearised { program: program.into_inner(), inputs, outputs }
     }
