@@ -25,6 +25,13 @@ impl Emit {
         nested
     }
 
+    /// Takes dimensions from a value that was added to the graph directly.
+    pub fn know(&self, id: ValueId) {
+        let mut builder = self.0.borrow_mut();
+        let builder = &mut *builder;
+        note_extents(&mut builder.extents, id, &builder.graph.value(id).facts);
+    }
+
     /// A dimension of which nothing is known.
     pub fn unknown(&self) -> Dim {
         self.0.borrow_mut().symbols.gen_positive()

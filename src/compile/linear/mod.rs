@@ -25,7 +25,7 @@ use std::fmt::Debug;
 use super::build::{Emit, Expr};
 use crate::graph::{DataType, Dim, NodeId, ValueId};
 
-pub use body::Body;
+pub use body::{Body, capture};
 pub use branch::Branch;
 pub use conv::{Conv, ConvTranspose, Geometry};
 pub use einsum::Einsum;

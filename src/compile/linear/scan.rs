@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use super::body::{Body, capture, drop_unused};
 use super::{Lower, Map, Samples, Var};
-use crate::compile::build::Expr;
+use crate::compile::build::{Emit, Expr};
 use crate::graph::{Attr, Graph, ValueId};
 
 /// How a sequence is taken apart or put together, its axis without the seeds.
@@ -40,14 +40,19 @@ pub struct Scan {
     pub captured: Vec<ValueId>,
     /// The tracks of the results.
     pub results: Vec<Track>,
+    /// Whether there may be no round at all. Runtimes refuse a Scan
+    /// over nothing.
+    pub may_be_empty: bool,
 }
 
 /// What becomes an operator Scan.
 struct Sweep<'e> {
     states: Vec<Expr<'e>>,
     sequences: Vec<(Expr<'e>, Track)>,
-    results: Vec<Track>,
+    /// The track and the whole of each result.
+    results: Vec<(Track, Var)>,
     graph: Graph,
+    may_be_empty: bool,
 }
 
 impl Scan {
@@ -116,8 +121,12 @@ impl Map for Scan {
                 b.result("y", y.unwrap_or_else(zero));
             }
         });
-        let results = self.results.iter().copied().map(seeded).collect();
-        let y = Sweep { states, sequences, results, graph }.emit(at, self.primal.len());
+        let wholes = at.outputs[self.states()..].iter();
+        let tracks = self.results.iter().copied().map(seeded);
+        let results = tracks.zip(wholes.map(|var| whole(at, var))).collect();
+        let may_be_empty = self.may_be_empty;
+        let sweep = Sweep { states, sequences, results, graph, may_be_empty };
+        let y = sweep.emit(at, self.primal.len());
         let dims = at.outputs.iter().map(|var| var.seeded(&at.seeds));
         y.into_iter().zip(dims).map(|(y, dims)| Some(y.assume(&dims))).collect()
     }
@@ -164,8 +173,12 @@ impl Map for Scan {
                 b.result("dx", dx.unwrap_or_else(zero));
             }
         });
-        let results = self.sequences.iter().copied().map(turned).collect();
-        let dx = Sweep { states, sequences, results, graph }.emit(at, self.primal.len());
+        let wholes = at.inputs[self.first_sequence()..].iter();
+        let tracks = self.sequences.iter().copied().map(turned);
+        let results = tracks.zip(wholes.map(|var| whole(at, var))).collect();
+        let may_be_empty = self.may_be_empty;
+        let sweep = Sweep { states, sequences, results, graph, may_be_empty };
+        let dx = sweep.emit(at, self.primal.len());
         let (last, rest) = dx.split_at(self.states());
         let (sums, elements) = rest.split_at(captured.len());
         let first = (0..self.states()).filter(|&s| self.initial[s]).map(|s| last[s]);
@@ -208,6 +221,11 @@ impl Map for Scan {
     }
 }
 
+/// A tangent of the variable.
+fn whole(at: &Lower<'_, '_>, var: &Var) -> Var {
+    Var { dims: var.seeded(&at.seeds), dtype: var.dtype }
+}
+
 /// The track of tangents, whose axis 0 is the seeds.
 fn seeded(track: Track) -> Track {
     Track { axis: track.axis + 1, ..track }
@@ -235,29 +253,73 @@ impl<'e> Sweep<'e> {
         } else {
             drop_unused(&mut self.graph, first..first + primal)
         };
-        let kept = self.sequences.iter().enumerate();
-        let kept: Vec<_> =
-            kept.filter(|(i, _)| !gone.contains(&(first + i))).map(|(_, s)| *s).collect();
+        let kept = std::mem::take(&mut self.sequences).into_iter().enumerate();
+        self.sequences = kept
+            .filter(|(i, _)| !gone.contains(&(first + i)))
+            .map(|(_, sequence)| sequence)
+            .collect();
+        if self.may_be_empty { self.guarded(at) } else { self.node(at.e, |x| x) }
+    }
+
+    /// The operator itself, in `e`, which knows the inputs by `within`.
+    fn node<'b>(&self, e: &'b Emit, within: impl Fn(Expr<'e>) -> Expr<'b>) -> Vec<Expr<'b>> {
         let axes = |tracks: &[Track]| -> Attr {
             tracks.iter().map(|t| t.axis as i64).collect::<Vec<_>>().into()
         };
         let directions = |tracks: &[Track]| -> Attr {
             tracks.iter().map(|t| i64::from(t.backward)).collect::<Vec<_>>().into()
         };
-        let tracks: Vec<Track> = kept.iter().map(|(_, track)| *track).collect();
-        let count = first + self.results.len();
+        let tracks: Vec<Track> = self.sequences.iter().map(|(_, track)| *track).collect();
+        let results: Vec<Track> = self.results.iter().map(|(track, _)| *track).collect();
         let mut attributes = vec![
-            ("body", Attr::Graph(Box::new(self.graph))),
-            ("num_scan_inputs", Attr::Int(kept.len() as i64)),
+            ("body", Attr::Graph(Box::new(self.graph.clone()))),
+            ("num_scan_inputs", Attr::Int(tracks.len() as i64)),
             ("scan_input_axes", axes(&tracks)),
             ("scan_input_directions", directions(&tracks)),
         ];
-        if !self.results.is_empty() {
-            attributes.push(("scan_output_axes", axes(&self.results)));
-            attributes.push(("scan_output_directions", directions(&self.results)));
+        if !results.is_empty() {
+            attributes.push(("scan_output_axes", axes(&results)));
+            attributes.push(("scan_output_directions", directions(&results)));
         }
-        let inputs = self.states.iter().chain(kept.iter().map(|(x, _)| x));
-        let inputs = inputs.map(|x| Some(x.id)).collect();
-        at.e.control("Scan", inputs, attributes, count)
+        let inputs = self.states.iter().chain(self.sequences.iter().map(|(x, _)| x));
+        let inputs = inputs.map(|&x| Some(within(x).id)).collect();
+        e.control("Scan", inputs, attributes, self.states.len() + results.len())
+    }
+
+    /// The operator where there is a round, else the states as they are and empty results.
+    fn guarded(&self, at: &Lower<'e, '_>) -> Vec<Expr<'e>> {
+        let branch = |some: bool| {
+            let b = at.e.nested(Graph::new("rounds"), if some { "some" } else { "none" });
+            let within = |x: Expr<'e>| capture(&b, at.e, x.id);
+            if some {
+                self.node(&b, within).into_iter().for_each(|y| b.result("y", y));
+            } else {
+                // The sequences tell the sizes of the results.
+                for (x, _) in &self.sequences {
+                    within(*x);
+                }
+                self.states.iter().for_each(|state| b.result("y", within(*state)));
+                let zeros = |var: &Var| Expr::zeros(&b, var.dtype, &var.dims);
+                self.results.iter().for_each(|(_, var)| b.result("y", zeros(var)));
+            }
+            let graph = b.finish().map(|mut graph| {
+                graph.prune();
+                Attr::Graph(Box::new(graph))
+            });
+            graph.unwrap_or_else(|error| {
+                at.e.fail(error);
+                Attr::Int(0)
+            })
+        };
+        let Some((x, track)) = self.sequences.first() else { return Vec::new() };
+        let length = at.e.extent(&x.dims()[track.axis]);
+        let condition = length.binary("Greater", at.e.ints(&[0]));
+        let attributes = vec![("then_branch", branch(true)), ("else_branch", branch(false))];
+        at.e.control(
+            "If",
+            vec![Some(condition.id)],
+            attributes,
+            self.states.len() + self.results.len(),
+        )
     }
 }

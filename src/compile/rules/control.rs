@@ -12,7 +12,7 @@ use super::Inputs::All;
 use super::{Entry, Rule, Tangent, linearise_node};
 use crate::compile::linear::{Body, Branch, Map, Program, Scan, Track, Var, VarId};
 use crate::error::{Error, Result};
-use crate::graph::{Attr, DataType, Dim, Graph, Node, Tensor, Value, ValueId};
+use crate::graph::{Attr, DataType, Dim, Graph, Node, Tensor, Value, ValueId, fixed};
 
 pub(super) const RULES: &[Entry] = &[
     Entry::smooth("If", All, branch).with_bodies(),
@@ -174,7 +174,7 @@ fn rounds(cx: &Rule) -> Result<()> {
     emit_rounds(cx, Rounds { graph, states, first: [2, 2, 1], sequences: vec![], results, length })
 }
 
-fn emit_rounds(cx: &Rule, mut it: Rounds) -> Result<()> {
+fn emit_rounds(cx: &Rule, it: Rounds) -> Result<()> {
     let [first, inner, outer] = it.first;
     if it.graph.inputs.len() < inner + it.states + it.sequences.len()
         || it.graph.outputs.len() < outer + it.states + it.results.len()
@@ -226,9 +226,9 @@ fn emit_rounds(cx: &Rule, mut it: Rounds) -> Result<()> {
         sequences: sequences.iter().map(|&i| it.sequences[i]).collect(),
         captured: captured.iter().map(|&(i, _)| cx.captures[i].0).collect(),
         results: results.iter().map(|&i| it.results[i]).collect(),
+        may_be_empty: inner > 0 && fixed(&it.length).is_none(),
     };
     let places = states.into_iter().chain(results.iter().map(|i| it.states + i));
-    it.graph.outputs.clear();
     for (i, change) in places.zip(cx.add_map(map, inputs, vars)) {
         cx.emit(i, change);
     }
@@ -304,3 +304,6 @@ fn stack(cx: &Rule, it: &Rounds, index: usize) -> Result<ValueId> {
     })?;
     cx.add_output(place, "start", dtype, dims)
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,6 +20,7 @@ mod losses;
 mod normalisation;
 mod norms;
 mod pooling;
+mod recurrent;
 mod reduction;
 mod scatter;
 #[cfg(test)]
@@ -199,6 +200,7 @@ pub fn table() -> impl Iterator<Item = &'static Entry> {
         normalisation::RULES,
         norms::RULES,
         pooling::RULES,
+        recurrent::RULES,
         reduction::RULES,
         scatter::RULES,
         standardisation::RULES,
@@ -450,13 +452,15 @@ impl<'e> Rule<'e> {
         dtype: DataType,
         dims: Vec<Dim>,
     ) -> Result<ValueId> {
-        self.e.graph_mut(|graph| {
-            let label = graph.label(self.id).trim_start_matches('/');
+        let output = self.e.graph_mut(|graph| {
+            let label = graph.label(self.id).trim_start_matches('/').trim_start_matches("slp/");
             let name = graph.free_name(&format!("slp/{label}/{name}"));
             let output = graph.add_value(Value::typed(name, dtype, dims))?;
             graph.set_output(self.id, index, output);
-            Ok(output)
-        })
+            Ok::<_, Error>(output)
+        })?;
+        self.e.know(output);
+        Ok(output)
     }
 
     /// A refusal of this form of the operator.

@@ -4,6 +4,7 @@
 //! `case("Conv").input("x", &[1, 2, 5]).param("w", &[3, 2, 3]).check()` builds the one-node model,
 //! and measures it. [`Case::snapshot`] also keeps the ONNX text of the rule's linear steps.
 
+mod bodies;
 mod jacobian;
 mod lowering;
 mod outside;
@@ -20,6 +21,8 @@ pub struct Case {
     attributes: Vec<(String, Attr)>,
     outputs: usize,
     engine: Engine,
+    /// The slots from here on are no inputs of the node; its subgraphs read them.
+    around: Option<usize>,
 }
 
 /// What runs the models of a case.
@@ -94,6 +97,7 @@ pub fn case(op: &str) -> Case {
         slots: Vec::new(),
         attributes: Vec::new(),
         outputs: 1,
+        around: None,
         engine: Engine::Tract,
     }
 }
@@ -235,7 +239,8 @@ impl Case {
         self
     }
 
-    fn attribute(mut self, name: &str, value: impl Into<Attr>) -> Self {
+    /// An attribute of any kind.
+    pub fn attribute(mut self, name: &str, value: impl Into<Attr>) -> Self {
         self.attributes.push((name.to_owned(), value.into()));
         self
     }
@@ -319,7 +324,9 @@ impl Case {
         let outputs: Vec<_> =
             (0..self.outputs).map(|i| value(&mut graph, Value::new(format!("y{i}")))).collect();
         graph.outputs.clone_from(&outputs);
+        let captures = inputs.split_off(self.around.unwrap_or(inputs.len()));
         let mut node = Node::new(&self.op, inputs, outputs.into_iter().map(Some).collect());
+        node.captures = captures.into_iter().flatten().collect();
         for (name, value) in &self.attributes {
             node.set(name, value.clone());
         }
@@ -392,7 +399,12 @@ impl std::fmt::Display for Case {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}", self.op)?;
         for (name, value) in &self.attributes {
-            write!(f, " {name}={value:?}")?;
+            match value {
+                Attr::Graph(graph) => {
+                    write!(f, " {name}={}", crate::onnx::text::print_graph(graph))?;
+                }
+                value => write!(f, " {name}={value:?}")?,
+            }
         }
         for slot in &self.slots {
             match slot {

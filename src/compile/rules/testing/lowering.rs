@@ -77,21 +77,17 @@ impl Case {
     fn linearise(&self, e: &Emit) -> Linearised {
         let nodes = e.graph(|graph| graph.nodes().map(|(id, _)| id).collect::<Vec<_>>());
         let [node] = nodes[..] else { panic!("{self}: a snapshot shows one node") };
-        let node_inputs = e.graph(|graph| graph.node(node).inputs.clone());
         let program = RefCell::new(Program::default());
-        let changing = self.inputs();
         let tangent = |index: usize| {
-            let x = e.expr(node_inputs[index].filter(|_| changing.contains(&index))?);
+            let value = e.graph(|graph| graph.find(&self.floats(index).name))?;
+            let x = e.expr(value);
             let var = Var { dims: x.dims(), dtype: x.dtype().accumulator() };
-            Some(program.borrow_mut().add_var(var))
+            Some((value, program.borrow_mut().add_var(var)))
         };
-        let tangents: Vec<_> = (0..node_inputs.len()).map(tangent).collect();
-        let inputs = tangents.iter().flatten().copied().collect();
+        let tangents: Vec<_> = self.inputs().into_iter().filter_map(tangent).collect();
+        let inputs = tangents.iter().map(|(_, var)| *var).collect();
         e.scope_of(node);
-        let change = |value| {
-            let index = node_inputs.iter().position(|input| *input == Some(value))?;
-            tangents[index]
-        };
+        let change = |value| tangents.iter().find(|(x, _)| *x == value).map(|(_, var)| *var);
         let result = linearise_node(e, &program, (node, node), change)
             .unwrap_or_else(|error| panic!("{self}: {error}"))
             .unwrap_or_else(|| panic!("{self}: nothing changes"));
