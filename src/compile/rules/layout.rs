@@ -87,7 +87,8 @@ fn depth_to_space(cx: &Rule) -> Result<()> {
     Ok(())
 }
 
-/// SpaceToDepth: a block of pixels becomes the channels of a pixel, the position the slow part.
+/// SpaceToDepth: a block of pixels becomes the channels of a pixel; in mode DCR the position is the
+/// slow part of the channel number, in mode CRD the fast part.
 fn space_to_depth(cx: &Rule) -> Result<()> {
     cx.homogeneous();
     let (dx, b) = (cx.dx(0)?, block(cx)?);
@@ -95,7 +96,12 @@ fn space_to_depth(cx: &Rule) -> Result<()> {
     let part = |d: &Dim| (d.clone() / Dim::Value(b)).simplify();
     let b_dim = Dim::Value(b);
     let split = [d[0].clone(), d[1].clone(), part(&d[2]), b_dim.clone(), part(&d[3]), b_dim];
-    cx.emit(0, dx.reshape(&split).transpose(&[0, 3, 5, 1, 2, 4]).reshape(&cx.y_dims(0)?));
+    let perm = match cx.node.text("mode")?.unwrap_or("DCR") {
+        "DCR" => [0, 3, 5, 1, 2, 4],
+        "CRD" => [0, 1, 3, 5, 2, 4],
+        other => return Err(Error::unreadable(format!("attribute 'mode' is '{other}'"))),
+    };
+    cx.emit(0, dx.reshape(&split).transpose(&perm).reshape(&cx.y_dims(0)?));
     Ok(())
 }
 

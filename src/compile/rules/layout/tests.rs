@@ -95,6 +95,10 @@ fn blocks() {
     case("DepthToSpace").input("x", &[1, 8, 2, 1]).int("blocksize", 2).check();
     for (dims, size) in [([1, 2, 4, 6], 2), ([2, 1, 3, 6], 3), ([1, 3, 2, 2], 1)] {
         case("SpaceToDepth").input("x", &dims).int("blocksize", size).check();
+        for mode in ["DCR", "CRD"] {
+            let newest = case("SpaceToDepth").opset(28).reference().input("x", &dims);
+            newest.int("blocksize", size).text("mode", mode).check();
+        }
     }
 }
 
