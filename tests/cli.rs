@@ -193,6 +193,21 @@ fn the_network_of_the_repository_is_transformed_and_verified() {
 }
 
 #[test]
+fn a_model_is_transformed_again_for_second_derivatives() {
+    let room = Room::new(
+        "g (float[2, 3] x) => (float[2, 2] y) <float[3, 2] w = {0.1, -0.2, 0.3, 0.1, 0.2, 0.05}>
+            { m = MatMul (x, w) y = Tanh (m) }",
+    );
+    let (once, twice) = (room.at("m.slp.onnx"), room.at("h.onnx"));
+    done(&["transform", &room.at("m.onnx"), "-q"]);
+    let layer = "h=slp/y/weights";
+    let text = done(&["transform", &once, "-o", &twice, "--layer", layer, "--batch", "none"]);
+    says(&text, &["slp/y/weights"]);
+    let report = done(&["verify", &twice]);
+    assert!(!report.contains("BROKEN"), "{report}");
+}
+
+#[test]
 fn a_tampered_file_is_found_out() {
     let room = tempfile::tempdir().unwrap();
     let at = |name: &str| room.path().join(name).to_str().unwrap().to_owned();

@@ -107,6 +107,22 @@ enum Target {
 }
 
 impl Transform {
+    /// Refuses a model that is augmented already, unless every layer is one of the values that were
+    /// added: their rows are second derivatives.
+    fn refuse_again(&self, model: &Model) -> Result<()> {
+        let augmented = model.metadata.iter().any(|(key, _)| key == "slpc.version");
+        let added = |what: &str| what.starts_with("slp/");
+        let second = !self.layer.is_empty()
+            && self.layer.iter().all(|layer| added(layer.rsplit('=').next().unwrap_or(layer)));
+        if !augmented || second {
+            return Ok(());
+        }
+        Err(Error::request("this model is augmented already").file(&self.model).help(
+            "transform the model it was made from, with every --layer wanted; or, for second \
+             derivatives, name values that were added: --layer h=slp/y/weights",
+        ))
+    }
+
     /// Loads, transforms, writes, and prints what was done.
     ///
     /// # Errors
@@ -120,11 +136,7 @@ impl Transform {
             refuse_overwrite(&self.model, &output)?;
         }
         let model = onnx::load(&self.model)?;
-        if model.metadata.iter().any(|(key, _)| key == "slpc.version") {
-            return Err(Error::request("this model is augmented already")
-                .file(&self.model)
-                .help("transform the model it was made from, with every --layer wanted"));
-        }
+        self.refuse_again(&model)?;
         let before = model_bytes(&model);
         let options = self.options(&model);
         let source = self.verify.then(|| model.clone());

@@ -1,6 +1,8 @@
 //! Models in the text syntax, transformed and run in tract: samples that mix, values used twice,
 //! types, and forms that a case of one node can't show.
 
+mod second_order;
+
 use std::collections::{HashMap, HashSet};
 
 use ndarray::{ArrayD, IxDyn};
@@ -53,11 +55,16 @@ fn values(count: usize) -> Vec<f64> {
 
 /// The rows of `dy/dx` by central differences.
 fn differences(model: &Model, dims: &[usize], x: &[f64]) -> Vec<Vec<f64>> {
+    differences_of("y", model, dims, x)
+}
+
+/// The rows of the Jacobian of an output by central differences.
+fn differences_of(output: &str, model: &Model, dims: &[usize], x: &[f64]) -> Vec<Vec<f64>> {
     let step = 1e-6;
     let y = |i: usize, step: f64| {
         let mut x = x.to_vec();
         x[i] += step;
-        flat(&run(model, dims, DataType::F64, &x)["y"])
+        flat(&run(model, dims, DataType::F64, &x)[output])
     };
     let columns: Vec<Vec<f64>> = (0..x.len())
         .map(|i| {
