@@ -18,11 +18,12 @@ fn the_table_of_operators_is_fresh() {
 
 fn operators() -> String {
     let mut entries: Vec<&Entry> = table().collect();
-    entries.sort_by_key(|entry| entry.op);
+    entries.sort_by_key(|entry| (entry.domain, entry.op));
     let mut text = String::from(
         "# Operators\n\n\
          Made from the table of rules by `SLPC_UPDATE=1 cargo test --test docs`. Operators are those of\n\
-         the ONNX standard, as operator set 18 spells them. *Exact* means that the switched network\n\
+         the ONNX standard, as operator set 18 spells them, and with their domain in front those that\n\
+         exporters leave for one runtime; these stay in the file as they are. *Exact* means that the switched network\n\
          computes the operator itself (theorem 1); *tangent* that it computes the tangent (corollary 1.1).\n\
          *Inputs* are those that may depend on the projected input. An operator that is not listed is\n\
          refused by name when it lies between the input and a layer, and passes through untouched elsewhere.\n\n\
@@ -46,7 +47,8 @@ fn operators() -> String {
             Shape::Smooth => "tangent",
         };
         let form = entry.form.as_ref().map_or(String::new(), |form| format!("; {}", form.text));
-        writeln!(text, "| {} | {inputs} | {shape}{form} | {} |", entry.op, entry.kink).unwrap();
+        writeln!(text, "| {} | {inputs} | {shape}{form} | {} |", entry.operator(), entry.kink)
+            .unwrap();
     }
     text
 }

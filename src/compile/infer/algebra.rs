@@ -40,19 +40,22 @@ fn product(cx: &mut Cx, mut a: Vec<Dim>, mut b: Vec<Dim>) -> Result<Vec<Facts>> 
     Ok(vec![Facts::from_shape(dims)])
 }
 
-/// `com.microsoft.FusedMatMul`: `MatMul` with the last two axes of either side swapped.
+/// `com.microsoft.FusedMatMul`: `MatMul` with the first axis of either side moved behind the others of
+/// the stack, and its last two swapped.
 pub fn fused_matmul(cx: &mut Cx) -> Result<Vec<Facts>> {
-    if cx.flag("transBatchA", false)? || cx.flag("transBatchB", false)? {
-        return unknown();
-    }
     let (Some(a), Some(b)) = (cx.dims(0)?, cx.dims(1)?) else { return unknown() };
-    let swap = |mut dims: Vec<Dim>, swap: bool| {
-        if let (true, Some(last)) = (swap && dims.len() > 1, dims.len().checked_sub(1)) {
-            dims.swap(last - 1, last);
+    let moved = |mut dims: Vec<Dim>, first: bool, swap: bool| {
+        let rank = dims.len();
+        if first && rank > 2 {
+            dims[..rank - 1].rotate_left(1);
+        }
+        if swap && rank > 1 {
+            dims.swap(rank - 2, rank - 1);
         }
         dims
     };
-    let (a, b) = (swap(a, cx.flag("transA", false)?), swap(b, cx.flag("transB", false)?));
+    let a = moved(a, cx.flag("transBatchA", false)?, cx.flag("transA", false)?);
+    let b = moved(b, cx.flag("transBatchB", false)?, cx.flag("transB", false)?);
     product(cx, a, b)
 }
 

@@ -6,6 +6,7 @@
 //! inside the graph become shapes known here.
 
 mod algebra;
+mod contrib;
 mod cx;
 mod dim;
 mod elementwise;

@@ -27,6 +27,14 @@ pub fn layer_normalization(cx: &mut Cx) -> Result<Vec<Facts>> {
     Ok(vec![whole, statistics.clone(), statistics])
 }
 
+/// `SimplifiedLayerNormalization`: the output, and the deviation with the normalised axes kept as 1.
+pub fn simplified_layer_normalization(cx: &mut Cx) -> Result<Vec<Facts>> {
+    layer_normalization(cx).map(|mut facts| {
+        facts.truncate(2);
+        facts
+    })
+}
+
 /// `RNN`, `GRU` and `LSTM`: all hidden states, the last one, and for `LSTM` the last cell.
 pub fn recurrent(cx: &mut Cx) -> Result<Vec<Facts>> {
     let directions = match cx.node.text("direction")?.unwrap_or("forward") {

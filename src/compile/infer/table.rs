@@ -3,7 +3,7 @@
 use rten_shape_inference::ops;
 
 use super::cx::Cx;
-use super::{algebra, elementwise, layout, neural, select, types, window};
+use super::{algebra, contrib, elementwise, layout, neural, select, types, window};
 use crate::error::Result;
 use crate::graph::{DataType, Facts};
 
@@ -17,7 +17,8 @@ pub type Known = (Vec<Facts>, Vec<Option<DataType>>);
 pub fn look_up(cx: &mut Cx) -> Result<Option<Known>> {
     let facts = match cx.node.domain.as_str() {
         _ if cx.node.is_standard() => standard(cx)?,
-        "com.microsoft" => return contributed(cx),
+        "com.microsoft" => return contrib::microsoft(cx),
+        "ai.onnx.preview" => return contrib::preview(cx),
         _ => None,
     };
     match facts {
@@ -164,6 +165,7 @@ fn standard(cx: &mut Cx) -> Result<Option<Vec<Facts>>> {
         "GRU" | "LSTM" | "RNN" => n::recurrent(cx)?,
         "ImageDecoder" => n::image_decoder(cx)?,
         "LayerNormalization" => n::layer_normalization(cx)?,
+        "SimplifiedLayerNormalization" => n::simplified_layer_normalization(cx)?,
         "LinearAttention" => n::linear_attention(cx)?,
         "MaxRoiPool" => n::max_roi_pool(cx)?,
         "MelWeightMatrix" => n::mel_weight_matrix(cx)?,
@@ -182,14 +184,4 @@ fn standard(cx: &mut Cx) -> Result<Option<Vec<Facts>>> {
         | "SequenceMap" | "SplitToSequence" => vec![],
         _ => return Ok(None),
     }))
-}
-
-/// Operators of `com.microsoft` whose shape is plain.
-fn contributed(cx: &mut Cx) -> Result<Option<Known>> {
-    let facts = match cx.node.op.as_str() {
-        "BiasGelu" | "FastGelu" | "Gelu" | "QuickGelu" => elementwise::like_first(cx)?,
-        "FusedMatMul" => algebra::fused_matmul(cx)?,
-        _ => return Ok(None),
-    };
-    Ok(Some((facts, vec![cx.dtype(0)])))
 }

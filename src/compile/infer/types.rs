@@ -60,6 +60,7 @@ pub fn of(cx: &Cx) -> Result<Vec<Option<DataType>>> {
             let statistics = attribute("stash_type", Some(F32))?;
             vec![first, statistics, statistics]
         }
+        "SimplifiedLayerNormalization" => vec![first, attribute("stash_type", Some(F32))?],
         "LinearAttention" => vec![first, cx.dtype(3).or(first)],
         "Attention" => vec![first, first, cx.dtype(2), first],
         "LSTM" => same(3),

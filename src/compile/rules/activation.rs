@@ -205,24 +205,28 @@ fn erf(cx: &Rule) -> Result<()> {
     slope(cx, (-(x * x)).unary("Exp") * FRAC_2_SQRT_PI)
 }
 
-/// Gelu: `x·Φ(x)`, slope `Φ(x) + x·φ(x)`; or by its approximation through Tanh.
+fn gelu(cx: &Rule) -> Result<()> {
+    let approximate = cx.node.text("approximate")?.unwrap_or("none") == "tanh";
+    slope(cx, gelu_slope(cx.x(0)?, approximate))
+}
+
+/// The slope of Gelu, `x·Φ(x)`: `Φ(x) + x·φ(x)`, or that of its approximation through Tanh.
 ///
 /// Beyond ±9 the slope is within 1e-16 of 0 or 1, while `x²` may overflow and `1 − tanh²` has only its
 /// rounding error left.
-fn gelu(cx: &Rule) -> Result<()> {
-    let x = cx.x(0)?;
+pub(super) fn gelu_slope<'e>(x: Expr<'e>, approximate: bool) -> Expr<'e> {
     let x = x.binary("Max", x.number(-9.0)).binary("Min", x.number(9.0));
     let square = x * x;
-    if cx.node.text("approximate")?.unwrap_or("none") == "tanh" {
+    if approximate {
         let c = (2.0 / PI).sqrt();
         let t = (x * (square * 0.044715 + 1.0) * c).unary("Tanh");
         let inner = (square * (3.0 * 0.044715) + 1.0) * c;
         let curved = x * (t.number(1.0) - t * t) * inner;
-        return slope(cx, (t + 1.0 + curved) * 0.5);
+        return (t + 1.0 + curved) * 0.5;
     }
     let normal = ((x / SQRT_2).unary("Erf") + 1.0) * 0.5;
     let density = (square * -0.5).unary("Exp") / (2.0 * PI).sqrt();
-    slope(cx, normal + x * density)
+    normal + x * density
 }
 
 #[cfg(test)]

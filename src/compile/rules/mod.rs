@@ -6,22 +6,27 @@
 
 mod activation;
 mod arithmetic;
+mod attention;
 mod composite;
 mod constant;
+mod contrib;
 mod control;
 mod convolution;
 mod einsum;
 mod elements;
 mod elementwise;
+mod entry;
 mod indexing;
 mod layout;
 mod linear_algebra;
+mod linear_attention;
 mod losses;
 mod normalisation;
 mod norms;
 mod pooling;
 mod recurrent;
 mod reduction;
+mod rotary;
 mod scatter;
 #[cfg(test)]
 mod singular;
@@ -41,153 +46,20 @@ use super::build::{Emit, Expr};
 use super::linear::{Program, Var, VarId};
 use crate::error::{Error, Result};
 use crate::graph::{DataType, Dim, Node, NodeId, Value, ValueId, fixed};
+pub use entry::{Entry, Form, Inputs, Shape};
 pub use tangent::Tangent;
 pub use walk::linearise_node;
-
-/// The rule of one operator.
-pub struct Entry {
-    /// The operator, of the ONNX standard.
-    pub op: &'static str,
-    /// The inputs that may depend on the projected input.
-    pub inputs: Inputs,
-    /// Whether the switched network computes the operator exactly, or only its tangent.
-    pub shape: Shape,
-    /// The forms of the operator that are not of that shape.
-    pub form: Option<Form>,
-    /// Whether its subgraphs may read values that depend on the projected input.
-    pub bodies: bool,
-    /// What is taken where there is no derivative; empty where there always is one.
-    pub kink: &'static str,
-    /// The rule; none where the derivative is zero almost everywhere.
-    pub rule: Option<fn(&Rule<'_>) -> Result<()>>,
-}
-
-/// Forms of an operator whose shape depends on attributes.
-pub struct Form {
-    /// What the table says of them.
-    pub text: &'static str,
-    /// The shape of a node.
-    pub shape: fn(&Node) -> Shape,
-}
-
-/// Inputs by position.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Inputs {
-    /// Every one.
-    All,
-    /// The first.
-    First,
-    /// These.
-    Only(&'static [usize]),
-}
-
-/// What an operator is as a function of the inputs that may depend on the projected input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Shape {
-    /// Affine or piecewise affine: theorem 1 holds exactly.
-    Piecewise,
-    /// A product: exact where at most one of inputs 0 and 1 changes.
-    Product,
-    /// A product of every input: exact where at most one changes.
-    Multilinear,
-    /// A quotient: exact where input 1 does not change.
-    Quotient,
-    /// Exact where none of these inputs changes.
-    Unless(&'static [usize]),
-    /// Curved: corollary 1.1 gives the tangent.
-    Smooth,
-}
-
-/// More inputs than an operator of [`Shape::Multilinear`] can have.
-const MOST_FACTORS: usize = 64;
-
-impl Shape {
-    /// Whether theorem 1 holds exactly when the inputs that `changes` tells change.
-    pub fn is_exact(self, changes: impl Fn(usize) -> bool) -> bool {
-        match self {
-            Self::Piecewise => true,
-            Self::Product => !(changes(0) && changes(1)),
-            Self::Multilinear => (0..MOST_FACTORS).filter(|&i| changes(i)).nth(1).is_none(),
-            Self::Quotient => !changes(1),
-            Self::Unless(inputs) => !inputs.iter().any(|&i| changes(i)),
-            Self::Smooth => false,
-        }
-    }
-}
-
-impl Inputs {
-    /// Whether input `index` is among them.
-    pub fn contains(self, index: usize) -> bool {
-        match self {
-            Self::All => true,
-            Self::First => index == 0,
-            Self::Only(list) => list.contains(&index),
-        }
-    }
-}
-
-impl Entry {
-    const fn exact(op: &'static str, inputs: Inputs, rule: fn(&Rule<'_>) -> Result<()>) -> Self {
-        Self {
-            op,
-            inputs,
-            shape: Shape::Piecewise,
-            form: None,
-            bodies: false,
-            kink: "",
-            rule: Some(rule),
-        }
-    }
-
-    const fn smooth(op: &'static str, inputs: Inputs, rule: fn(&Rule<'_>) -> Result<()>) -> Self {
-        Self {
-            op,
-            inputs,
-            shape: Shape::Smooth,
-            form: None,
-            bodies: false,
-            kink: "",
-            rule: Some(rule),
-        }
-    }
-
-    const fn shaped(mut self, shape: Shape) -> Self {
-        self.shape = shape;
-        self
-    }
-
-    const fn with_bodies(mut self) -> Self {
-        self.bodies = true;
-        self
-    }
-
-    const fn zero(op: &'static str) -> Self {
-        let (shape, kink) = (Shape::Piecewise, "0 everywhere");
-        Self { op, inputs: Inputs::All, shape, form: None, bodies: false, kink, rule: None }
-    }
-
-    const fn form(mut self, text: &'static str, shape: fn(&Node) -> Shape) -> Self {
-        self.form = Some(Form { text, shape });
-        self
-    }
-
-    /// Whether theorem 1 holds exactly for a node when the inputs that `changes` tells change.
-    pub fn is_exact(&self, node: &Node, changes: impl Fn(usize) -> bool) -> bool {
-        self.form.as_ref().map_or(self.shape, |form| (form.shape)(node)).is_exact(changes)
-    }
-
-    const fn kink(mut self, kink: &'static str) -> Self {
-        self.kink = kink;
-        self
-    }
-}
 
 /// Every entry.
 pub fn table() -> impl Iterator<Item = &'static Entry> {
     const FAMILIES: &[&[Entry]] = &[
         arithmetic::RULES,
         activation::RULES,
+        attention::RULES,
         constant::RULES,
+        contrib::activation::RULES,
+        contrib::norms::RULES,
+        contrib::products::RULES,
         control::RULES,
         convolution::RULES,
         einsum::RULES,
@@ -196,12 +68,14 @@ pub fn table() -> impl Iterator<Item = &'static Entry> {
         indexing::RULES,
         layout::RULES,
         linear_algebra::RULES,
+        linear_attention::RULES,
         losses::RULES,
         normalisation::RULES,
         norms::RULES,
         pooling::RULES,
         recurrent::RULES,
         reduction::RULES,
+        rotary::RULES,
         scatter::RULES,
         standardisation::RULES,
         trigonometry::RULES,
@@ -211,9 +85,11 @@ pub fn table() -> impl Iterator<Item = &'static Entry> {
 
 /// The entry of a node's operator.
 pub fn find(node: &Node) -> Option<&'static Entry> {
-    static INDEX: OnceLock<HashMap<&'static str, &'static Entry>> = OnceLock::new();
-    let index = INDEX.get_or_init(|| table().map(|entry| (entry.op, entry)).collect());
-    index.get(node.op.as_str()).copied().filter(|_| node.is_standard())
+    static INDEX: OnceLock<HashMap<(&'static str, &'static str), &'static Entry>> = OnceLock::new();
+    let index =
+        INDEX.get_or_init(|| table().map(|entry| ((entry.domain, entry.op), entry)).collect());
+    let domain = if node.is_standard() { "" } else { node.domain.as_str() };
+    index.get(&(domain, node.op.as_str())).copied()
 }
 
 /// The part of an output that does not come from the changing inputs by the linear map.

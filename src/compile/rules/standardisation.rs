@@ -26,15 +26,15 @@ pub(super) const RULES: &[Entry] = &[
 ];
 
 /// The standardised input, what it was multiplied with, and its change if it has one.
-struct Standardised<'r, 'e> {
-    value: Expr<'e>,
-    root: Expr<'e>,
-    change: Option<Tangent<'r, 'e>>,
-    projection: Option<Tangent<'r, 'e>>,
+pub(super) struct Standardised<'r, 'e> {
+    pub value: Expr<'e>,
+    pub root: Expr<'e>,
+    pub change: Option<Tangent<'r, 'e>>,
+    pub projection: Option<Tangent<'r, 'e>>,
 }
 
 /// Standardises `x` over `axes`; `dx` is its change, `centred` whether the mean is subtracted.
-fn standardise<'r, 'e>(
+pub(super) fn standardise<'r, 'e>(
     cx: &Rule<'e>,
     x: Expr<'e>,
     dx: Option<Tangent<'r, 'e>>,
@@ -66,8 +66,23 @@ fn emit_affine<'r, 'e>(
     dims: &[Dim],
     affine: &[Dim],
 ) -> Result<()> {
-    for index in [1, 2] {
-        let used = if index == 1 { cx.node.input(1).is_some() } else { cx.tangent(2).is_some() };
+    emit_affine_of(cx, it, dims, affine, [1, 2])
+}
+
+/// [`emit_affine`] where scale and bias are the inputs `scale` and `bias`.
+pub(super) fn emit_affine_of<'r, 'e>(
+    cx: &'r Rule<'e>,
+    it: &Standardised<'r, 'e>,
+    dims: &[Dim],
+    affine: &[Dim],
+    [scale, bias]: [usize; 2],
+) -> Result<()> {
+    for index in [scale, bias] {
+        let used = if index == scale {
+            cx.node.input(index).is_some()
+        } else {
+            cx.tangent(index).is_some()
+        };
         if used {
             cx.check_spread(index, affine, dims)?;
         }
@@ -76,13 +91,13 @@ fn emit_affine<'r, 'e>(
     let wide = |change: Tangent<'r, 'e>| change.cast(dtype).reshape(affine).broadcast(dims);
     let mut parts = Vec::new();
     if let Some(change) = it.change {
-        parts.push(match cx.node.input(1) {
-            Some(_) => change.scale(cx.x(1)?.reshape(affine)),
+        parts.push(match cx.node.input(scale) {
+            Some(_) => change.scale(cx.x(scale)?.reshape(affine)),
             None => change,
         });
     }
-    parts.extend(cx.tangent(1).map(|dscale| wide(dscale).scale(it.value)));
-    parts.extend(cx.tangent(2).map(wide));
+    parts.extend(cx.tangent(scale).map(|dscale| wide(dscale).scale(it.value)));
+    parts.extend(cx.tangent(bias).map(wide));
     if let Some(total) = Tangent::sum_of(&parts) {
         cx.emit(0, total.reshape(&cx.y_dims(0)?));
     }

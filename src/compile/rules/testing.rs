@@ -5,12 +5,15 @@
 //! and measures it. [`Case::snapshot`] also keeps the ONNX text of the rule's linear steps.
 
 mod bodies;
+mod display;
 mod jacobian;
 mod lowering;
 mod outside;
+mod values;
 
 use crate::compile::{Options, transform};
 use crate::graph::{Attr, DataType, Dim, Graph, Model, Node, STANDARD, Tensor, Value, ValueId};
+use values::{grid, scatter};
 
 /// One application of an operator.
 pub struct Case {
@@ -19,7 +22,8 @@ pub struct Case {
     dtype: DataType,
     slots: Vec<Slot>,
     attributes: Vec<(String, Attr)>,
-    outputs: usize,
+    /// The positions of the outputs that are there.
+    outputs: Vec<usize>,
     engine: Engine,
     /// The slots from here on are no inputs of the node; its subgraphs read them.
     around: Option<usize>,
@@ -88,7 +92,8 @@ pub fn long() -> bool {
 /// The name of the flat input of [`Changing::Flat`].
 const FLAT: &str = "flat";
 
-/// A case of `op` in double precision and the working operator set.
+/// A case of `op`, outside the standard `domain.op`, in double precision and the working operator
+/// set.
 pub fn case(op: &str) -> Case {
     Case {
         op: op.to_owned(),
@@ -96,7 +101,7 @@ pub fn case(op: &str) -> Case {
         dtype: DataType::F64,
         slots: Vec::new(),
         attributes: Vec::new(),
-        outputs: 1,
+        outputs: vec![0],
         around: None,
         engine: Engine::Tract,
     }
@@ -155,6 +160,12 @@ impl Case {
         self.constant(name, Tensor { dims: dims.to_vec(), ..Tensor::ints(values) })
     }
 
+    /// A constant int32 tensor at the next input.
+    pub fn ints32(self, name: &str, dims: &[i64], values: &[i32]) -> Self {
+        let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        self.constant(name, Tensor::new(DataType::I32, dims.to_vec(), bytes))
+    }
+
     /// A constant Boolean tensor at the next input.
     pub fn bools(self, name: &str, dims: &[i64], values: &[bool]) -> Self {
         let bytes: Vec<u8> = values.iter().map(|&v| v.into()).collect();
@@ -197,9 +208,20 @@ impl Case {
         self.attribute(name, values.to_vec())
     }
 
+    /// A list of floats as an attribute.
+    pub fn numbers(self, name: &str, values: &[f32]) -> Self {
+        self.attribute(name, Attr::Floats(values.to_vec()))
+    }
+
     /// The number of outputs, 1 unless said.
     pub fn outputs(mut self, count: usize) -> Self {
-        self.outputs = count;
+        self.outputs = (0..count).collect();
+        self
+    }
+
+    /// The outputs that are there by position; those between are left out.
+    pub fn outputs_at(mut self, positions: &[usize]) -> Self {
+        self.outputs = positions.to_vec();
         self
     }
 
@@ -321,17 +343,21 @@ impl Case {
                 }
             });
         }
-        let outputs: Vec<_> =
-            (0..self.outputs).map(|i| value(&mut graph, Value::new(format!("y{i}")))).collect();
-        graph.outputs.clone_from(&outputs);
+        let mut outputs = vec![None; self.outputs.iter().max().map_or(0, |last| last + 1)];
+        for &i in &self.outputs {
+            outputs[i] = Some(value(&mut graph, Value::new(format!("y{i}"))));
+        }
+        graph.outputs = outputs.iter().flatten().copied().collect();
+        let (domain, op) = self.op.rsplit_once('.').unwrap_or(("", &self.op));
         let captures = inputs.split_off(self.around.unwrap_or(inputs.len()));
-        let mut node = Node::new(&self.op, inputs, outputs.into_iter().map(Some).collect());
+        let mut node = Node::new(op, inputs, outputs);
         node.captures = captures.into_iter().flatten().collect();
+        node.domain = domain.to_owned();
         for (name, value) in &self.attributes {
             node.set(name, value.clone());
         }
         graph.add_node(node).expect("the outputs are new");
-        let opsets = [(STANDARD.to_owned(), self.opset)].into();
+        let opsets = [(domain.to_owned(), 1), (STANDARD.to_owned(), self.opset)].into();
         Model { ir_version: 8, opsets, graph, ..Model::default() }
     }
 }
@@ -344,20 +370,6 @@ impl Floats {
     fn len(&self) -> usize {
         self.dims.iter().product::<i64>() as usize
     }
-}
-
-/// Value `index` of `total` in (−2, 2), in shuffled order, away from multiples of one half.
-fn grid(index: usize, total: usize) -> f64 {
-    let coprime =
-        |step: &usize| (2..=*step).all(|d| !step.is_multiple_of(d) || !total.is_multiple_of(d));
-    let step = (total * 5 / 8 + 1..).find(coprime).unwrap_or(1);
-    let place = 8.0 * ((index * step % total) as f64 + 0.5) / total as f64;
-    (place.floor() + 0.1 + 0.8 * place.fract()) / 2.0 - 2.0
-}
-
-/// Number `index` of a fixed sequence in (−2, 2) that looks random.
-fn scatter(index: usize) -> f64 {
-    4.0 * ((index as f64 + 1.0) * 0.754_877_666_246_693 + 0.11).fract() - 2.0
 }
 
 fn value(graph: &mut Graph, value: Value) -> ValueId {
@@ -393,29 +405,6 @@ fn part(graph: &mut Graph, flat: ValueId, cut: [i64; 2], floats: &Floats) -> Val
 
 fn layer(output: &str) -> crate::compile::LayerRequest {
     crate::compile::LayerRequest { alias: Some(output.to_owned()), what: output.to_owned() }
-}
-
-impl std::fmt::Display for Case {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.op)?;
-        for (name, value) in &self.attributes {
-            match value {
-                Attr::Graph(graph) => {
-                    write!(f, " {name}={}", crate::onnx::text::print_graph(graph))?;
-                }
-                value => write!(f, " {name}={value:?}")?,
-            }
-        }
-        for slot in &self.slots {
-            match slot {
-                Slot::Skipped => write!(f, " _")?,
-                Slot::Constant(name, tensor) => write!(f, " {name}=[{}]", tensor.preview(16))?,
-                Slot::Param(floats) => write!(f, " {}{:?}", floats.name, floats.dims)?,
-                Slot::Input(floats, dims) => write!(f, " *{}{dims:?}", floats.name)?,
-            }
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]
@@ -488,7 +477,7 @@ mod tests {
         let shown: BTreeSet<String> =
             names.filter(|n| n.ends_with(".snap")).filter_map(of).collect();
         let entries = crate::compile::rules::table().filter(|entry| entry.rule.is_some());
-        let wanted: BTreeSet<String> = entries.map(|entry| entry.op.to_owned()).collect();
+        let wanted: BTreeSet<String> = entries.map(|entry| entry.operator()).collect();
         let missing: Vec<_> = wanted.symmetric_difference(&shown).collect();
         assert!(missing.is_empty(), "without a snapshot, or without a rule: {missing:?}");
     }

@@ -203,7 +203,7 @@ impl Case {
             Array1::from_iter(values.iter().copied())
         };
         let outputs = runner.run(x);
-        let floats = (0..self.outputs).map(|i| format!("y{i}"));
+        let floats = self.outputs.iter().map(|i| format!("y{i}"));
         let floats = floats.filter(|name| outputs[name].dtype() == self.dtype);
         let mut measured: Vec<Affine> = floats
             .map(|name| {
