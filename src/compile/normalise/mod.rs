@@ -1,6 +1,7 @@
 //! Any operator set from 7 up, rewritten to the working one.
 //!
-//! After this stage a model has no functions, its constants are initializers, and every operator
+//! After this stage a model has no functions, its constants are initializers, tensors are read
+//! around the sequences and optionals that hold them, and every operator
 //! of the standard is spelt as in [`WORKING_OPSET`], or as in the model's own operator set where
 //! that is newer. What the model computes stays the same.
 
@@ -12,6 +13,7 @@ mod legacy;
 mod newer;
 mod norms;
 mod resize;
+mod sequences;
 mod softmax;
 mod steps;
 
@@ -56,6 +58,7 @@ pub fn normalise(model: &mut Model) -> Result<()> {
     let every = node_ids(&model.graph);
     raise(&mut model.graph, &every, (from, target), &functions, &mut names)?;
     functions.inline(model, (from, target), &mut names)?;
+    sequences::resolve(&mut model.graph, &mut names)?;
 
     model.opsets.insert(STANDARD.to_owned(), target);
     model.ir_version = model.ir_version.max(WORKING_IR);

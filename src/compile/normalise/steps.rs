@@ -62,7 +62,7 @@ pub(super) fn raise_node(
     (from, to): (i64, i64),
     names: &mut Names,
 ) -> Result<()> {
-    let mut step = Step { label: graph.label(id).to_owned(), graph, names, id };
+    let mut step = Step::new(graph, id, names);
     let mut at = from;
     while let Some((since, upgrade)) = next_upgrade(&step.node().op, at, to) {
         let operator = step.node().op.clone();
@@ -119,7 +119,12 @@ pub(super) struct Step<'a> {
     label: String,
 }
 
-impl Step<'_> {
+impl<'a> Step<'a> {
+    /// The node `id` of `graph`.
+    pub(super) fn new(graph: &'a mut Graph, id: NodeId, names: &'a mut Names) -> Self {
+        Self { label: graph.label(id).to_owned(), graph, names, id }
+    }
+
     /// The node.
     pub(super) fn node(&self) -> &Node {
         self.graph.node(self.id)

@@ -1,5 +1,6 @@
 mod functions;
 mod numeric;
+mod sequences;
 
 use super::*;
 use crate::graph::{Attr, Tensor, Value};

@@ -9,15 +9,15 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::Inputs::All;
-use super::{Entry, Rule, Tangent, linearise_node};
+use super::{Entry, Rule, Shape, Tangent, linearise_node};
 use crate::compile::linear::{Body, Branch, Map, Program, Scan, Track, Var, VarId};
 use crate::error::{Error, Result};
 use crate::graph::{Attr, DataType, Dim, Graph, Node, Tensor, Value, ValueId, fixed};
 
 pub(super) const RULES: &[Entry] = &[
-    Entry::smooth("If", All, branch).with_bodies(),
-    Entry::smooth("Loop", All, rounds).with_bodies(),
-    Entry::smooth("Scan", All, scan).with_bodies(),
+    Entry::smooth("If", All, branch).with_bodies().form("as its subgraphs", |_| Shape::Smooth),
+    Entry::smooth("Loop", All, rounds).with_bodies().form("as its subgraphs", |_| Shape::Smooth),
+    Entry::smooth("Scan", All, scan).with_bodies().form("as its subgraphs", |_| Shape::Smooth),
 ];
 
 /// The switched network of a subgraph whose values `changing` change.

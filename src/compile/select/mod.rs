@@ -6,11 +6,12 @@ mod path;
 
 pub use layers::{LayerInfo, find, layers, logits};
 pub use neurons::{Choice, Neurons};
+use path::path_from;
 pub use path::{Path, path};
 
 use super::rules;
 use crate::error::{Error, Result};
-use crate::graph::{Dim, Graph, ValueId, fixed};
+use crate::graph::{Dim, Graph, Node, ValueId, fixed};
 
 /// How many neurons `all` may mean without being asked for.
 pub const MOST_BY_DEFAULT: i64 = 1024;
@@ -152,12 +153,31 @@ pub fn display_dims(dims: &[Dim]) -> String {
     format!("[{}]", parts.join(", "))
 }
 
-/// Whether theorem 1 holds exactly up to each value: whether every operator is piecewise linear.
+/// Whether theorem 1 holds exactly up to a value: whether every operator is piecewise linear.
 pub fn is_exact(graph: &Graph, path: &Path, layer: ValueId) -> bool {
     let wanted = graph.ancestors([layer]);
-    path.nodes.iter().filter(|&&node| wanted.has_node(node)).all(|&id| {
-        let node = graph.node(id);
-        let changes = |index: usize| node.input(index).is_some_and(|v| path.changes(v));
-        rules::find(node).is_some_and(|entry| entry.is_exact(node, changes))
-    })
+    let mut nodes = path.nodes.iter().filter(|&&node| wanted.has_node(node));
+    nodes.all(|&id| is_exact_node(graph, path, graph.node(id)))
+}
+
+fn is_exact_node(graph: &Graph, path: &Path, node: &Node) -> bool {
+    let changes = |index: usize| node.input(index).is_some_and(|v| path.changes(v));
+    match rules::find(node) {
+        Some(entry) if entry.bodies => node.subgraphs().all(|body| {
+            is_exact_body(body, |name| graph.find(name).is_some_and(|v| path.changes(v)))
+        }),
+        Some(entry) => entry.is_exact(node, changes),
+        None => false,
+    }
+}
+
+/// Whether a subgraph is piecewise linear in all its inputs together with those of the values
+/// around it that change.
+fn is_exact_body(body: &Graph, changes_around: impl Fn(&str) -> bool) -> bool {
+    let Ok(order) = body.topological() else { return false };
+    let around = body.free_values().into_iter().filter(|&v| changes_around(&body.value(v).name));
+    let float = |&v: &ValueId| body.value(v).dtype.is_none_or(|t| t.is_float());
+    let starts = body.inputs.iter().copied().filter(float).chain(around).collect();
+    let path = path_from(body, &order, starts);
+    path.nodes.iter().all(|&id| is_exact_node(body, &path, body.node(id)))
 }

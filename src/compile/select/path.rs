@@ -55,7 +55,12 @@ impl Path {
 /// Follows the change of `input` through nodes in topological `order`. It ends where a derivative is
 /// zero everywhere: at values that are no floats, and at operators such as Floor.
 pub fn path(graph: &Graph, order: &[NodeId], input: ValueId) -> Path {
-    let mut changing = HashSet::from([input]);
+    path_from(graph, order, HashSet::from([input]))
+}
+
+/// [`path`] from several values.
+pub fn path_from(graph: &Graph, order: &[NodeId], starts: HashSet<ValueId>) -> Path {
+    let mut changing = starts;
     let mut nodes = Vec::new();
     for &id in order {
         let node = graph.node(id);
