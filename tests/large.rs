@@ -1,6 +1,8 @@
 //! A model of half a gigabyte: its weights stay in the file, not on the heap.
 #![cfg(target_os = "linux")]
 
+mod common;
+
 use std::fs::{self, File};
 use std::io::{BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
@@ -8,6 +10,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use common::jobs::Jobs;
+use serde_json::json;
 use slpc::graph::{DataType, Dim, Graph, Model, Node, Tensor, Value};
 use slpc::onnx::{Weights, emit};
 
@@ -125,4 +129,32 @@ fn weights_stay_in_the_file() {
     );
     assert!(needed.heap > 0 && needed.heap < HEAP);
     assert!(added < 1 << 16);
+}
+
+/// More than one protobuf message can hold: the weights lie beside the file, or in the model's own.
+#[test]
+fn models_beyond_two_gibibytes() {
+    if !common::long() {
+        eprintln!("SKIPPED: a model beyond 2 GiB is for SLPC_LONG=1");
+        return;
+    }
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let (model, _) = write_model(folder.path(), 9, 8192);
+    let mut jobs = Jobs::new("beyond-two-gibibytes");
+    for weights in ["keep", "reference"] {
+        let augmented = folder.path().join(format!("{weights}.onnx"));
+        let mut slpc = Command::new(env!("CARGO_BIN_EXE_slpc"));
+        slpc.arg("transform").arg(&model).arg("-o").arg(&augmented);
+        slpc.args(["--neurons", "top:3", "--weights", weights]);
+        let needed = watch(slpc.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
+        println!(
+            "--weights {weights}: transform {:.2?}, {} MB of heap, {} bytes in the model file",
+            needed.time,
+            needed.heap >> 20,
+            fs::metadata(&augmented).unwrap().len()
+        );
+        assert!(needed.heap > 0 && needed.heap < HEAP);
+        jobs.add_files(weights, &model, &augmented, &json!({}));
+    }
+    jobs.check();
 }

@@ -2,17 +2,16 @@
 
 mod common;
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
-use common::{augment, data, digit, golden, long, options, python, run, shipped, towards};
+use common::jobs::Jobs;
+use common::{data, digit, golden, long, options, shipped, towards};
 use ndarray::{ArrayD, Axis, concatenate};
-use serde_json::{Value, json};
+use serde_json::json;
 use slpc::cli::data as files;
 use slpc::compile::Options;
 use slpc::compile::plan::Direction::{Forward, Reverse};
 use slpc::engine::Array;
-use slpc::onnx::{self, Weights};
 
 /// What float32 sums in another order may differ by, of an output's largest entry.
 const ROUNDING: f64 = 1e-4;
@@ -21,66 +20,6 @@ const ROUNDING: f64 = 1e-4;
 const SWITCHES: f64 = 5e-2;
 /// As [`SWITCHES`] in half precision, where many pre-activations are within rounding of a kink.
 const HALF: f64 = 0.3;
-
-/// Jobs for `check.py`, and the folder with their files.
-struct Jobs {
-    folder: PathBuf,
-    list: Vec<Value>,
-}
-
-impl Jobs {
-    fn new(name: &str) -> Self {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        std::fs::create_dir_all(&folder).unwrap();
-        Self { folder, list: Vec::new() }
-    }
-
-    /// Augments a model, runs it in tract and asks for the same in ONNX Runtime; gives what tract
-    /// gave.
-    fn add(
-        &mut self,
-        name: &str,
-        model: &Path,
-        options: &Options,
-        inputs: &[(&str, Array)],
-        tolerance: f64,
-        more: Value,
-    ) -> common::Outputs {
-        let at = |suffix: &str| self.folder.join(format!("{name}.{suffix}").replace(' ', "-"));
-        let augmented = augment(model, options);
-        onnx::emit(&augmented, &at("onnx"), Weights::Keep).unwrap();
-        let outputs = run(&augmented, inputs);
-        let named: Vec<_> = inputs.iter().map(|(n, a)| ((*n).to_owned(), a.clone())).collect();
-        files::write_npz(&at("in.npz"), &named).unwrap();
-        let results: Vec<_> = outputs.0.iter().map(|(n, a)| (n.clone(), a.clone())).collect();
-        files::write_npz(&at("tract.npz"), &results).unwrap();
-        let mut job = json!({
-            "name": name,
-            "model": at("onnx"),
-            "original": model,
-            "inputs": at("in.npz"),
-            "expected": at("tract.npz"),
-            "tolerance": tolerance,
-        });
-        let more = more.as_object().cloned().unwrap_or_default();
-        job.as_object_mut().unwrap().extend(more);
-        self.list.push(job);
-        outputs
-    }
-
-    /// Runs the jobs; the folder goes when all is well.
-    fn check(self) {
-        let list = self.folder.join("jobs.json");
-        std::fs::write(&list, serde_json::to_string_pretty(&self.list).unwrap()).unwrap();
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/check.py");
-        let output = Command::new(python::interpreter()).arg(script).arg(&list).output().unwrap();
-        let (told, wrong) =
-            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        println!("{told}");
-        assert!(output.status.success(), "{told}\n{wrong}");
-        std::fs::remove_dir_all(&self.folder).unwrap();
-    }
-}
 
 const ALL_FIVE: &str = "activity,weights,bias,centre,icd";
 

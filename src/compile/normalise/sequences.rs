@@ -138,7 +138,7 @@ fn parts(graph: &Graph, node: &Node) -> Result<Option<Held>> {
 /// What a reader becomes.
 enum New {
     /// The node, some of whose inputs may be constants, by position.
-    Node(Node, Vec<(usize, Tensor)>),
+    Node(Box<Node>, Vec<(usize, Tensor)>),
     /// The tensors under a new axis, one after another.
     Stack(Vec<ValueId>, i64),
 }
@@ -147,8 +147,9 @@ enum New {
 fn read(graph: &Graph, node: &Node, known: &HashMap<ValueId, Held>) -> Result<Option<New>> {
     let held = node.input(0).and_then(|input| known.get(&input));
     let one = |op: &str, x: ValueId| Node::new(op, vec![Some(x)], vec![]);
-    let same = |x: ValueId| New::Node(one("Identity", x), vec![]);
-    let constant = |tensor| New::Node(Node::new("Identity", vec![], vec![]), vec![(0, tensor)]);
+    let same = |x: ValueId| New::Node(Box::new(one("Identity", x)), vec![]);
+    let constant =
+        |tensor| New::Node(Box::new(Node::new("Identity", vec![], vec![])), vec![(0, tensor)]);
     let boolean = |value: bool| Tensor::new(DataType::Bool, vec![], vec![u8::from(value)]);
     Ok(match (node.op.as_str(), held) {
         ("SequenceAt", Some(held)) => {
@@ -171,11 +172,11 @@ fn element(held: &Held, at: i64) -> Result<Option<New>> {
     Ok(match *held {
         Held::Tensors(ref list) => {
             let value = list[position(at, list.len())?];
-            Some(New::Node(Node::new("Identity", vec![Some(value)], vec![]), vec![]))
+            Some(New::Node(Box::new(Node::new("Identity", vec![Some(value)], vec![])), vec![]))
         }
         Held::Slices { whole, axis } => {
             let node = Node::new("Gather", vec![Some(whole)], vec![]).with("axis", axis);
-            Some(New::Node(node, vec![(1, Tensor::int(at))]))
+            Some(New::Node(Box::new(node), vec![(1, Tensor::int(at))]))
         }
         // How many parts there are, which a position from the end needs, is not known here.
         Held::Parts { whole, axis, size } if at >= 0 => {
@@ -183,7 +184,7 @@ fn element(held: &Held, at: i64) -> Result<Option<New>> {
             let node = Node::new("Slice", vec![Some(whole)], vec![]);
             let constants =
                 vec![(1, bound(at)), (2, bound(at.saturating_add(1))), (3, Tensor::ints(&[axis]))];
-            Some(New::Node(node, constants))
+            Some(New::Node(Box::new(node), constants))
         }
         Held::Parts { .. } | Held::Optional(_) => None,
     })
@@ -199,10 +200,12 @@ fn joined(node: &Node, held: &Held) -> Result<Option<New>> {
         Held::Tensors(list) if stack => Some(New::Stack(list.clone(), axis)),
         Held::Tensors(list) => {
             let inputs = list.iter().copied().map(Some).collect();
-            Some(New::Node(Node::new("Concat", inputs, vec![]).with("axis", axis), vec![]))
+            let node = Node::new("Concat", inputs, vec![]).with("axis", axis);
+            Some(New::Node(Box::new(node), vec![]))
         }
         Held::Parts { whole, axis: split, .. } if !stack && *split == axis => {
-            Some(New::Node(Node::new("Identity", vec![Some(*whole)], vec![]), vec![]))
+            let node = Node::new("Identity", vec![Some(*whole)], vec![]);
+            Some(New::Node(Box::new(node), vec![]))
         }
         _ => None,
     })
@@ -212,7 +215,8 @@ fn joined(node: &Node, held: &Held) -> Result<Option<New>> {
 fn replace(step: &mut Step, new: New) -> Result<()> {
     let Some(output) = step.node().output(0) else { return Ok(()) };
     let mut node = match new {
-        New::Node(mut node, constants) => {
+        New::Node(node, constants) => {
+            let mut node = *node;
             for (index, tensor) in constants {
                 let constant = step.constant("constant", tensor)?;
                 node.inputs.resize(node.inputs.len().max(index + 1), None);
