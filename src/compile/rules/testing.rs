@@ -5,6 +5,7 @@
 //! and measures it. [`Case::snapshot`] also keeps the ONNX text of the rule's linear steps.
 
 mod bodies;
+mod computed;
 mod display;
 mod jacobian;
 mod lowering;
@@ -41,6 +42,7 @@ enum Engine {
 enum Slot {
     Skipped,
     Constant(String, Tensor),
+    Computed(String, Tensor),
     Param(Floats),
     Input(Floats, Vec<Dim>),
 }
@@ -325,6 +327,7 @@ impl Case {
             inputs.push(match slot {
                 Slot::Skipped => None,
                 Slot::Constant(name, tensor) => Some(constant(&mut graph, name, tensor.clone())),
+                Slot::Computed(name, tensor) => Some(computed::value(&mut graph, name, tensor)),
                 Slot::Input(floats, _) if let Some(flat) = flat => {
                     let cut = [start, start + floats.len() as i64];
                     start = cut[1];

@@ -14,7 +14,7 @@ impl Case {
     pub fn bodies(mut self, text: &str) -> Self {
         let name = |slot: &Slot| match slot {
             Slot::Skipped => None,
-            Slot::Constant(name, _) => Some(format!("float {name}")),
+            Slot::Constant(name, _) | Slot::Computed(name, _) => Some(format!("float {name}")),
             Slot::Param(floats) | Slot::Input(floats, _) => Some(format!("float {}", floats.name)),
         };
         let names: Vec<_> = self.slots.iter().filter_map(name).collect();

@@ -17,7 +17,9 @@ impl std::fmt::Display for Case {
         for slot in &self.slots {
             match slot {
                 Slot::Skipped => write!(f, " _")?,
-                Slot::Constant(name, tensor) => write!(f, " {name}=[{}]", tensor.preview(16))?,
+                Slot::Constant(name, tensor) | Slot::Computed(name, tensor) => {
+                    write!(f, " {name}=[{}]", tensor.preview(16))?;
+                }
                 Slot::Param(floats) => write!(f, " {}{:?}", floats.name, floats.dims)?,
                 Slot::Input(floats, dims) => write!(f, " *{}{dims:?}", floats.name)?,
             }
