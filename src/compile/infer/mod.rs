@@ -23,7 +23,7 @@ use rten_shape_inference::SymbolGen;
 use crate::error::{Error, Result};
 use crate::graph::{DataType, Dim, Facts, Graph, Node, NodeId, Tensor, Value};
 use cx::Cx;
-pub use dim::tidy;
+pub use dim::{ratio, tidy};
 
 /// What is known of one output of a node.
 #[derive(Clone, Debug)]

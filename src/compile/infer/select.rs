@@ -320,8 +320,7 @@ fn by_sizes(cx: &mut Cx, dims: &[Dim], axes: &[usize]) -> Result<Vec<Dim>> {
 }
 
 fn by_scales(cx: &mut Cx, dims: &[Dim], axes: &[usize]) -> Result<Vec<Dim>> {
-    let crop = cx.node.text("coordinate_transformation_mode")? == Some("tf_crop_and_resize");
-    let Some(scales) = cx.floats(2).filter(|_| !crop) else {
+    let Some(scales) = cx.floats(2) else {
         return Ok(cx.symbols.gen_shape(axes.len()));
     };
     if scales.len() != axes.len() || scales.iter().any(|&s| s.is_nan() || s <= 0.0) {

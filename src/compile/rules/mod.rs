@@ -26,6 +26,7 @@ mod norms;
 mod pooling;
 mod recurrent;
 mod reduction;
+mod resize;
 mod rotary;
 mod scatter;
 #[cfg(test)]
@@ -75,6 +76,7 @@ pub fn table() -> impl Iterator<Item = &'static Entry> {
         pooling::RULES,
         recurrent::RULES,
         reduction::RULES,
+        resize::RULES,
         rotary::RULES,
         scatter::RULES,
         standardisation::RULES,
