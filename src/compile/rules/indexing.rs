@@ -12,7 +12,6 @@ pub(super) const RULES: &[Entry] = &[
     Entry::exact("Concat", All, concat),
     Entry::exact("Split", First, split),
     Entry::exact("Slice", First, slice),
-    Entry::exact("Pad", First, pad),
     Entry::exact("Gather", First, gather),
     Entry::exact("Where", Only(&[1, 2]), where_),
 ];
@@ -117,7 +116,7 @@ fn starts(cx: &Rule) -> Result<Option<Vec<Dim>>> {
 }
 
 /// The axes that input `index` lists, each once; the first `count` where it is left out.
-fn axes(cx: &Rule, index: usize, count: usize, rank: usize) -> Result<Vec<usize>> {
+pub(super) fn axes(cx: &Rule, index: usize, count: usize, rank: usize) -> Result<Vec<usize>> {
     let listed = match cx.node.input(index) {
         None => (0..count as i64).collect(),
         Some(_) => match cx.known(index)? {
@@ -181,52 +180,6 @@ fn first_index(start: &Dim, size: &Dim, ascending: bool) -> Option<Dim> {
         (Dim::Value(first), Dim::Value(last)) => Dim::Value((*first).clamp(0, last.max(0))),
         _ => first,
     })
-}
-
-/// Pad with a constant. An infinite one is left out of the constant part: a neuron that it reached
-/// would be infinite itself, and where it loses a comparison 0 · ∞ must not become NaN.
-fn pad(cx: &Rule) -> Result<()> {
-    let mode = cx.node.text("mode")?.unwrap_or("constant");
-    if mode != "constant" {
-        return cx.refuse(format!("Pad in mode '{mode}'"));
-    }
-    let border = cx.node.input(2).map(|_| cx.raw(2)).transpose()?;
-    let nothing = |border: Expr| {
-        border.as_floats().is_some_and(|b| b.iter().all(|&v| v == 0.0 || v.is_infinite()))
-    };
-    if border.is_none_or(nothing) {
-        cx.homogeneous();
-    }
-    let mut dx = cx.dx(0)?;
-    let (rank, y_dims) = (dx.rank(), cx.y_dims(0)?);
-    let Some(pads) = cx.known(1)? else {
-        return cx.refuse("the widths of the padding are only known at run time");
-    };
-    let count = if cx.node.input(3).is_some() { pads.len() / 2 } else { rank };
-    let axes = axes(cx, 3, count, rank)?;
-    let Some((before, after)) = pads.split_at_checked(count).filter(|(_, a)| a.len() == count)
-    else {
-        return Err(Error::unreadable(format!("{} pads for {count} axes", pads.len())));
-    };
-    for ((axis, &before), &after) in axes.into_iter().zip(before).zip(after) {
-        // Negative widths cut; what is left is then padded.
-        let cut = [before, after].map(|n| width(n.saturating_neg()));
-        let left = (dx.dims()[axis].clone() - cut[0].clone() - cut[1].clone()).simplify();
-        if fixed(&left).is_some_and(|n| n < 0) {
-            return Err(Error::unreadable(format!(
-                "pads of {before} and {after} cut more than is there"
-            )));
-        }
-        let [cut, _] = cut;
-        dx = dx.window(axis, cut, left).pad(axis, width(before), y_dims[axis].clone());
-    }
-    cx.emit(0, dx);
-    Ok(())
-}
-
-/// A width as a dimension, 0 for a negative one.
-fn width(n: i64) -> Dim {
-    Dim::Value(n.clamp(0, i64::from(i32::MAX)) as i32)
 }
 
 fn gather(cx: &Rule) -> Result<()> {

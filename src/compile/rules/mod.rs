@@ -23,6 +23,7 @@ mod linear_attention;
 mod losses;
 mod normalisation;
 mod norms;
+mod padding;
 mod pooling;
 mod recurrent;
 mod reduction;
@@ -73,6 +74,7 @@ pub fn table() -> impl Iterator<Item = &'static Entry> {
         losses::RULES,
         normalisation::RULES,
         norms::RULES,
+        padding::RULES,
         pooling::RULES,
         recurrent::RULES,
         reduction::RULES,

@@ -1,5 +1,4 @@
 use crate::compile::rules::testing::{Case, case};
-use crate::graph::{DataType, Tensor};
 
 /// The bounds that slices are tried with: short of, at and past both ends.
 const SHORT: [i64; 5] = [0, 1, 3, -1, -2];
@@ -122,41 +121,6 @@ fn splits() {
 }
 
 #[test]
-fn pads() {
-    // tract can't run a Pad that cuts.
-    let cases: [&[i64]; 4] = [&[0, 1, 0, 0], &[1, 0, 0, 2], &[1, 2, 3, 0], &[0, 0, 0, 0]];
-    for pads in cases {
-        let x = || case("Pad").input("x", &[2, 3]).ints_input("pads", pads);
-        x().check();
-        for value in [0.0, 0.75, -1e3] {
-            x().constant("value", Tensor::float(DataType::F64, value)).check();
-        }
-    }
-}
-
-#[test]
-fn pads_of_symbolic_axes() {
-    let x = || case("Pad").input("x", &[2, 3]).dynamic(&["n", "m"]);
-    x().ints_input("pads", &[0, 1, 0, 2]).check();
-    x().ints_input("pads", &[0, 0, 1, 0]).check();
-}
-
-#[test]
-fn pads_that_copy_elements_are_refused() {
-    for mode in ["reflect", "edge", "wrap"] {
-        let x = case("Pad").input("x", &[3]).ints_input("pads", &[1, 1]);
-        x.text("mode", mode).refused("Pad in mode");
-    }
-}
-
-#[test]
-fn an_infinite_border_leaves_no_nan() {
-    let x = case("Pad").input("x", &[2]).ints_input("pads", &[1, 0]);
-    let x = x.constant("value", Tensor::float(DataType::F64, f64::NEG_INFINITY));
-    x.jacobian(&[&[0.0, 0.0], &[1.0, 0.0], &[0.0, 1.0]]);
-}
-
-#[test]
 fn gathers() {
     let indices: [(&[i64], &[i64]); 6] = [
         (&[], &[1]),
@@ -206,8 +170,6 @@ fn the_steps_are_these() {
     }
     let symbolic = case("Slice").input("x", &[2, 5]).dynamic(&["n", "m"]);
     slice(symbolic, -2, i64::MAX, 1).snapshot("symbolic");
-    let pad = case("Pad").input("x", &[2, 3]).ints_input("pads", &[0, 1, 2, 0]);
-    pad.constant("value", Tensor::float(DataType::F64, 0.5)).snapshot("constant");
     let gather = case("Gather").input("x", &[3, 2]).ints_shaped("i", &[2, 2], &[0, -1, 1, 0]);
     gather.snapshot("duplicates");
     let where_ = case("Where").bools("c", &[3], &[true, false, true]);
