@@ -24,6 +24,7 @@ mod losses;
 mod normalisation;
 mod norms;
 mod padding;
+mod pool_norms;
 mod pooling;
 mod recurrent;
 mod reduction;
@@ -37,6 +38,7 @@ mod tangent;
 #[cfg(test)]
 mod testing;
 mod trigonometry;
+mod unpooling;
 mod walk;
 mod window;
 
@@ -75,6 +77,7 @@ pub fn table() -> impl Iterator<Item = &'static Entry> {
         normalisation::RULES,
         norms::RULES,
         padding::RULES,
+        pool_norms::RULES,
         pooling::RULES,
         recurrent::RULES,
         reduction::RULES,
@@ -83,6 +86,7 @@ pub fn table() -> impl Iterator<Item = &'static Entry> {
         scatter::RULES,
         standardisation::RULES,
         trigonometry::RULES,
+        unpooling::RULES,
     ];
     FAMILIES.iter().copied().flatten()
 }

@@ -30,7 +30,7 @@ fn max_pool(cx: &Rule) -> Result<()> {
 }
 
 /// Refuses `auto_pad` over windows with gaps: ONNX Runtime pads as if there were none.
-fn refuse_same_with_gaps(cx: &Rule) -> Result<()> {
+pub(super) fn refuse_same_with_gaps(cx: &Rule) -> Result<()> {
     let same = cx.node.text("auto_pad")?.is_some_and(|mode| mode.starts_with("SAME"));
     let gaps = cx.node.ints("dilations")?.is_some_and(|list| list.iter().any(|&d| d > 1));
     if same && gaps {
@@ -78,7 +78,7 @@ fn average_pool(cx: &Rule) -> Result<()> {
 }
 
 /// The sums over the windows of each channel: a convolution of single channels with ones.
-fn window_sums<'r, 'e>(
+pub(super) fn window_sums<'r, 'e>(
     cx: &'r Rule<'e>,
     dx: super::Tangent<'r, 'e>,
     geometry: Geometry,
