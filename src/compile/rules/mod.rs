@@ -24,6 +24,7 @@ mod losses;
 mod normalisation;
 mod norms;
 mod padding;
+mod picking;
 mod pool_norms;
 mod pooling;
 mod recurrent;
@@ -77,6 +78,7 @@ pub fn table() -> impl Iterator<Item = &'static Entry> {
         normalisation::RULES,
         norms::RULES,
         padding::RULES,
+        picking::RULES,
         pool_norms::RULES,
         pooling::RULES,
         recurrent::RULES,
