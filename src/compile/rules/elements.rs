@@ -105,9 +105,7 @@ fn tile(cx: &Rule) -> Result<()> {
     cx.homogeneous();
     let dx = cx.dx(0)?;
     let dims = dx.dims();
-    let Some(repeats) = cx.symbolic(1)? else {
-        return cx.refuse("how often the input is repeated is only known at run time");
-    };
+    let Some(repeats) = cx.symbolic(1)? else { return tile_by_index(cx, dx) };
     if repeats.len() != dims.len() || repeats.iter().filter_map(fixed).any(|n| n < 0) {
         let (given, rank) = (repeats.len(), dims.len());
         let what = format!("{given} repeats for rank {rank}, or one of them is negative");
@@ -123,6 +121,19 @@ fn tile(cx: &Rule) -> Result<()> {
         copied.push(dim);
     }
     cx.emit(0, dx.reshape(&split).broadcast(&copied).reshape(&cx.y_dims(0)?));
+    Ok(())
+}
+
+/// Tile with repeats that are only known at run time: element `i` of an axis is element `i mod n`.
+fn tile_by_index(cx: &Rule, mut dx: Tangent) -> Result<()> {
+    for (axis, to) in cx.y_dims(0)?.into_iter().enumerate() {
+        let mut dims = dx.dims();
+        let size = cx.e.extent(&dims[axis]);
+        let indices = cx.e.range(&to).binary("Mod", size);
+        dims[axis] = to;
+        dx = dx.gather(axis, indices.id, dims);
+    }
+    cx.emit(0, dx);
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use super::Inputs::First;
 use super::{Entry, Rule};
 use crate::error::{Error, Result};
-use crate::graph::Dim;
+use crate::graph::{Dim, fixed};
 
 pub(super) const RULES: &[Entry] = &[
     Entry::exact("Identity", First, identity),
@@ -64,9 +64,22 @@ fn transpose(cx: &Rule) -> Result<()> {
     Ok(())
 }
 
+/// Expand. Where only the run tells whether an axis is repeated, element `i` of it is element
+/// `min(i, n − 1)`.
 fn expand(cx: &Rule) -> Result<()> {
     cx.homogeneous();
-    cx.emit(0, cx.dx(0)?.broadcast(&cx.y_dims(0)?));
+    let (mut dx, y_dims) = (cx.dx(0)?, cx.y_dims(0)?);
+    let new = y_dims.len().saturating_sub(dx.rank());
+    for (axis, to) in y_dims[new..].iter().enumerate() {
+        let mut dims = dx.dims();
+        if dims[axis] != *to && fixed(&dims[axis]) != Some(1) {
+            let last = cx.e.extent(&dims[axis]) - cx.e.int(1);
+            let indices = cx.e.range(to).binary("Min", last);
+            dims[axis] = to.clone();
+            dx = dx.gather(axis, indices.id, dims);
+        }
+    }
+    cx.emit(0, dx.broadcast(&y_dims));
     Ok(())
 }
 

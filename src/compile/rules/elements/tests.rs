@@ -125,6 +125,10 @@ fn tiles_by_every_repeat() {
     case("Tile").input("x", &[3]).ints_input("r", &[4]).check();
     case("Tile").input("x", &[2]).dynamic(&["n"]).ints_input("r", &[3]).check();
     case("Tile").input("x", &[2, 2]).dynamic(&["n", "m"]).ints_input("r", &[1, 2]).check();
+    for repeats in [[2, 1], [1, 3], [2, 2]] {
+        let x = case("Tile").input("x", &[2, 3]).ints_input("r", &repeats).computed();
+        x.reference().check();
+    }
     case("Tile").input("x", &[3]).ints_input("r", &[2, 2]).refused("");
     case("Tile").input("x", &[3]).ints_input("r", &[-1]).refused("");
 }
