@@ -1,19 +1,24 @@
-//! Convolutions: linear in the input for a fixed kernel; the constant part is the bias `B`.
+//! Convolutions: linear in the input for a fixed kernel, and in the kernel for a fixed input; the
+//! constant part is the bias `B`.
+//!
+//! By the kernel: `dy[m, p] = Σ_{c,k} dW[m, c, k]·x_c(place of k in window p)`, with the input laid out
+//! as columns, one for each window.
 
-use super::Inputs::Only;
+use super::Inputs::All;
 use super::normalisation::channels;
 use super::window::{explicit, geometry, list};
-use super::{Entry, Rule, Tangent};
-use crate::compile::linear::Geometry;
+use super::{Entry, Rule, Shape, Tangent};
+use crate::compile::build::Expr;
+use crate::compile::linear::{Einsum, Geometry};
 use crate::error::Result;
 use crate::graph::{Dim, fixed};
 
 pub(super) const RULES: &[Entry] = &[
-    Entry::exact("Conv", Only(&[0, 2]), conv),
-    Entry::exact("ConvTranspose", Only(&[0, 2]), conv_transpose),
+    Entry::exact("Conv", All, conv).shaped(Shape::Product),
+    Entry::exact("ConvTranspose", All, conv_transpose).shaped(Shape::Product),
 ];
 
-fn kernel_of(cx: &Rule) -> Result<Vec<i64>> {
+pub(super) fn kernel_of(cx: &Rule) -> Result<Vec<i64>> {
     let dims = cx.raw(1)?.dims();
     let sizes: Option<Vec<_>> = dims.iter().skip(2).map(fixed).collect();
     match sizes {
@@ -26,18 +31,111 @@ fn conv(cx: &Rule) -> Result<()> {
     let (x_dims, y_dims) = (cx.raw(0)?.dims(), cx.y_dims(0)?);
     let windows = geometry(cx, kernel_of(cx)?, &x_dims, &y_dims)?.geometry;
     let group = cx.node.int("group")?.unwrap_or(1);
+    let by_kernel = match cx.tangent(1) {
+        Some(dw) => {
+            let readings = (0..windows.rank()).map(|axis| Reading {
+                window: windows.strides[axis],
+                element: windows.dilations[axis],
+                start: -windows.begin[axis],
+                divisor: 1,
+            });
+            Some(by_kernel(cx, dw, group, "gmck", &readings.collect::<Vec<_>>())?)
+        }
+        None => None,
+    };
     let kernel = cx.raw(1)?.id;
-    let change = cx.tangent(0).map(|dx| dx.conv(kernel, group, windows, y_dims.clone()));
-    with_bias(cx, change, &y_dims)
+    let by_input = cx.tangent(0).map(|dx| dx.conv(kernel, group, windows, y_dims.clone()));
+    with_bias(cx, by_input, by_kernel, &y_dims)
 }
 
 fn conv_transpose(cx: &Rule) -> Result<()> {
     let y_dims = cx.y_dims(0)?;
     let windows = transposed_geometry(cx, &y_dims)?;
     let group = cx.node.int("group")?.unwrap_or(1);
+    let by_kernel = match cx.tangent(1) {
+        Some(dw) => {
+            let readings = (0..windows.rank()).map(|axis| Reading {
+                window: 1,
+                element: -windows.dilations[axis],
+                start: windows.begin[axis],
+                divisor: windows.strides[axis],
+            });
+            Some(by_kernel(cx, dw, group, "gcmk", &readings.collect::<Vec<_>>())?)
+        }
+        None => None,
+    };
     let kernel = cx.raw(1)?.id;
-    let change = cx.tangent(0).map(|dx| dx.conv_transpose(kernel, group, windows, y_dims.clone()));
-    with_bias(cx, change, &y_dims)
+    let by_input =
+        cx.tangent(0).map(|dx| dx.conv_transpose(kernel, group, windows, y_dims.clone()));
+    with_bias(cx, by_input, by_kernel, &y_dims)
+}
+
+/// Where element `k` of window `p` reads along an axis: at `(p·window + k·element + start)/divisor`
+/// where that is whole and in the input.
+struct Reading {
+    window: i64,
+    element: i64,
+    start: i64,
+    divisor: i64,
+}
+
+/// The change by the kernel, whose axes are `labels` when its first is split into groups and its
+/// spatial ones are joined.
+fn by_kernel<'r, 'e>(
+    cx: &'r Rule<'e>,
+    dw: Tangent<'r, 'e>,
+    group: i64,
+    labels: &str,
+    readings: &[Reading],
+) -> Result<Tangent<'r, 'e>> {
+    let (e, x, y_dims, w_dims) = (cx.e, cx.ranked(0, 3)?, cx.y_dims(0)?, dw.dims());
+    let (x_dims, group) = (x.dims(), Dim::Value(i32::try_from(group).unwrap_or(0)));
+    let ([n, c, ..], [first, second, kernel @ ..]) = (&x_dims[..], &w_dims[..]) else {
+        return cx.refuse("a kernel without channels");
+    };
+    let split = |dim: &Dim| (dim.clone() / group.clone()).simplify();
+    let (taps, points) = (e.product(kernel), e.product(&y_dims[2..]));
+    let columns = columns(x, kernel, &y_dims[2..], readings);
+    let columns =
+        columns.reshape(&[n.clone(), group.clone(), split(c), taps.clone(), points.clone()]);
+    let dw = dw.reshape(&[group.clone(), split(first), second.clone(), taps]);
+    let letters = |text: &str| text.chars().collect::<Vec<char>>();
+    let map = Einsum {
+        seeds: 's',
+        input: letters(labels),
+        fixed: vec![(columns.id, letters("ngckp"))],
+        output: letters("ngmp"),
+    };
+    let sums = cx.step(map, dw, &[n.clone(), group.clone(), split(&y_dims[1]), points]);
+    Ok(sums.reshape(&y_dims))
+}
+
+/// What the elements of a kernel read: `x` `[N, C, s…]` as `[N, C, k…, o…]`, zero beyond its border.
+fn columns<'e>(x: Expr<'e>, kernel: &[Dim], out: &[Dim], readings: &[Reading]) -> Expr<'e> {
+    let (e, rank) = (x.e, readings.len());
+    let sizes = x.dims()[2..].to_vec();
+    let mut pads = vec![0; 2 * (rank + 2)];
+    pads[rank + 4..].fill(1);
+    let mut columns = e.op("Pad", &[x, e.ints(&pads)], &[]);
+    for (axis, reading) in readings.iter().enumerate().rev() {
+        let size = e.extent(&sizes[axis]);
+        let element = e.range(&kernel[axis]).reshape(&[kernel[axis].clone(), Dim::Value(1)]);
+        let window = e.range(&out[axis]);
+        let place = window * e.int(reading.window) + element * e.int(reading.element);
+        let place = place + e.int(reading.start);
+        let mut outside = place.binary("Less", e.int(0));
+        let mut at = place;
+        if reading.divisor != 1 {
+            at = place / e.int(reading.divisor);
+            let whole = (at * e.int(reading.divisor)).binary("Equal", place);
+            outside = outside.binary("Or", whole.unary("Not"));
+        }
+        outside = outside.binary("Or", at.binary("Less", size).unary("Not"));
+        columns = columns.gather(size.where_(outside, at), axis + 2);
+    }
+    let elements = (0..rank).map(|axis| 2 + 2 * axis);
+    let windows = (0..rank).map(|axis| 3 + 2 * axis);
+    columns.transpose(&[0, 1].into_iter().chain(elements).chain(windows).collect::<Vec<_>>())
 }
 
 /// The windows of a ConvTranspose over its output, with `output_shape` and `auto_pad` turned into
@@ -73,10 +171,12 @@ fn transposed_geometry(cx: &Rule, y_dims: &[Dim]) -> Result<Geometry> {
     Ok(windows)
 }
 
-/// Emits the change by the input and by the bias; a bias that does not change is the constant part.
+/// Emits the change by the input, the kernel and the bias; a bias that does not change is the constant
+/// part where the rest is linear.
 fn with_bias<'r, 'e>(
     cx: &'r Rule<'e>,
     by_input: Option<Tangent<'r, 'e>>,
+    by_kernel: Option<Tangent<'r, 'e>>,
     y_dims: &[Dim],
 ) -> Result<()> {
     let spatial = y_dims.len() - 2;
@@ -86,172 +186,18 @@ fn with_bias<'r, 'e>(
         dims.extend(std::iter::repeat_n(Dim::Value(1), spatial));
         db.reshape(&dims).broadcast(y_dims)
     });
-    match (by_input, by_bias, cx.node.input(2)) {
-        (Some(dx), Some(db), _) => {
-            cx.homogeneous();
-            cx.emit(0, dx + db);
+    if by_input.is_some() != by_kernel.is_some() {
+        match (by_bias, cx.node.input(2)) {
+            (None, Some(_)) => cx.constant_part(0, channels(cx.x(2)?, spatial)),
+            _ => cx.homogeneous(),
         }
-        (Some(dx), None, Some(_)) => {
-            cx.constant_part(0, channels(cx.x(2)?, spatial));
-            cx.emit(0, dx);
-        }
-        (Some(dx), None, None) => {
-            cx.homogeneous();
-            cx.emit(0, dx);
-        }
-        (None, Some(db), _) => cx.emit(0, db),
-        (None, None, _) => {}
+    }
+    let parts: Vec<Tangent> = [by_input, by_kernel, by_bias].into_iter().flatten().collect();
+    if let Some(total) = Tangent::sum_of(&parts) {
+        cx.emit(0, total);
     }
     Ok(())
 }
 
 #[cfg(test)]
-mod tests {
-
-    use crate::compile::rules::testing::{Case, PADDINGS, Padding, case, long};
-
-    /// A convolution of 4 channels in `group` groups over axes of the given sizes.
-    fn conv(op: &str, sizes: &[i64], kernel: &[i64], group: i64) -> Case {
-        let weights = if op == "Conv" { [6, 4 / group] } else { [4, 6 / group] };
-        let x = [&[1, 4], sizes].concat();
-        case(op).input("x", &x).param("w", &[&weights, kernel].concat()).int("group", group)
-    }
-
-    #[test]
-    fn every_window_along_one_axis() {
-        let mut group = 1;
-        for (stride, dilation) in [(1, 1), (1, 2), (2, 1), (2, 2), (3, 1), (3, 2)] {
-            for (kernel, padding) in [1, 2, 3].into_iter().flat_map(|k| PADDINGS.map(|p| (k, p))) {
-                for size in if long() { 5..=8 } else { 7..=7 } {
-                    group = 3 - group;
-                    let case = conv("Conv", &[size], &[kernel], group).padding(1, padding);
-                    case.ints("strides", &[stride]).ints("dilations", &[dilation]).check();
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn every_transposed_window_along_one_axis() {
-        let mut group = 1;
-        for (stride, dilation) in [(1, 1), (1, 2), (2, 1), (2, 2), (3, 1), (3, 2)] {
-            for (kernel, padding) in [1, 2, 3].into_iter().flat_map(|k| PADDINGS.map(|p| (k, p))) {
-                // tract refuses to fill gaps between windows by auto_pad.
-                let same = matches!(padding, Padding::Auto("SAME_UPPER" | "SAME_LOWER"));
-                if same && (kernel - 1) * dilation < stride {
-                    continue;
-                }
-                let rests =
-                    if matches!(padding, Padding::Auto(_)) { 1 } else { stride.max(dilation) };
-                for rest in (0..rests).filter(|r| long() || *r != 1) {
-                    group = 3 - group;
-                    let case = conv("ConvTranspose", &[4], &[kernel], group).padding(1, padding);
-                    let case = case.ints("strides", &[stride]).ints("dilations", &[dilation]);
-                    case.ints("output_padding", &[rest]).check();
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn transposed_to_a_given_size() {
-        // Sizes by output_shape, and the pads and output_padding that mean the same; the windows
-        // reach 9 without any.
-        let cases: &[(i64, &str, [i64; 2], i64)] = &[
-            (9, "NOTSET", [0, 0], 0),
-            (8, "NOTSET", [1, 0], 0),
-            (8, "VALID", [1, 0], 0),
-            (8, "SAME_UPPER", [0, 1], 0),
-            (8, "SAME_LOWER", [1, 0], 0),
-            (7, "NOTSET", [1, 1], 0),
-            (10, "NOTSET", [0, 0], 1),
-        ];
-        for &(size, auto_pad, pads, rest) in cases {
-            let plain = || conv("ConvTranspose", &[4], &[3], 1).ints("strides", &[2]);
-            let given = plain().text("auto_pad", auto_pad).ints("output_shape", &[size]);
-            let explicit = plain().ints("pads", &pads).ints("output_padding", &[rest]);
-            given.f32().ort().check();
-            explicit.check();
-        }
-        let far = conv("ConvTranspose", &[4], &[3], 1).ints("strides", &[2]);
-        far.ints("output_shape", &[11]).refused("2 longer than the windows reach");
-    }
-
-    #[test]
-    fn axes_differ() {
-        let pads = [[0, 0, 0, 0], [1, 0, 2, 1], [0, 2, 1, 0]];
-        for op in ["Conv", "ConvTranspose"] {
-            for (i, pads) in pads.iter().enumerate() {
-                for (strides, dilations) in [([2, 1], [1, 2]), ([1, 3], [2, 1]), ([3, 2], [1, 1])] {
-                    let case = conv(op, &[5, 4], &[3, 2], [1, 2, 2][i]).ints("pads", pads);
-                    case.ints("strides", &strides).ints("dilations", &dilations).check();
-                }
-            }
-            let case = conv(op, &[3, 2, 3], &[2, 1, 2], 2).ints("pads", &[0, 0, 1, 1, 0, 0]);
-            case.ints("strides", &[1, 2, 2]).ints("dilations", &[2, 1, 1]).check();
-        }
-    }
-
-    #[test]
-    fn depthwise_and_batches() {
-        for op in ["Conv", "ConvTranspose"] {
-            let depthwise = case(op).input("x", &[1, 3, 4, 4]).param("w", &[3, 1, 2, 2]);
-            depthwise.int("group", 3).ints("strides", &[2, 2]).check();
-            case(op).input("x", &[2, 2, 4]).param("w", &[2, 2, 3]).ints("pads", &[1, 1]).check();
-        }
-    }
-
-    #[test]
-    fn biases_fixed_and_changing() {
-        for op in ["Conv", "ConvTranspose"] {
-            let plain = || case(op).input("x", &[2, 2, 3, 3]).param("w", &[2, 2, 2, 2]);
-            plain().param("b", &[2]).check();
-            plain().input("b", &[2]).check();
-            let fixed = case(op).param("x", &[2, 2, 3, 3]).param("w", &[2, 2, 2, 2]);
-            fixed.input("b", &[2]).check();
-        }
-    }
-
-    #[test]
-    fn sizes_known_at_run_time() {
-        for stride in [1, 2, 3] {
-            for size in [5, 6, 7] {
-                for op in ["Conv", "ConvTranspose"] {
-                    let case = case(op).input("x", &[1, 1, size, 4]).dynamic(&["", "", "h", ""]);
-                    let case = case.param("w", &[1, 1, 2, 3]).ints("pads", &[1, 0, 0, 1]);
-                    case.ints("strides", &[stride, stride]).check();
-                }
-            }
-        }
-        for padding in PADDINGS {
-            let case = case("Conv").input("x", &[1, 1, 5, 4]).dynamic(&["", "", "h", "w"]);
-            case.param("w", &[1, 1, 3, 2]).padding(2, padding).check();
-        }
-        let case = case("Conv").input("x", &[2, 1, 5]).dynamic(&["n", "", "w"]);
-        case.param("w", &[2, 1, 3]).param("b", &[2]).ints("strides", &[2]).check();
-    }
-
-    #[test]
-    fn paddings_that_depend_on_a_size_known_at_run_time_are_refused() {
-        let case = case("Conv").input("x", &[1, 1, 5]).dynamic(&["", "", "w"]);
-        let case = case.param("w", &[1, 1, 3]).text("auto_pad", "SAME_UPPER");
-        case.ints("strides", &[2]).refused("fix the size of the input");
-    }
-
-    #[test]
-    fn snapshots() {
-        let plain = |op| case(op).input("x", &[1, 2, 5, 5]).param("w", &[2, 2, 3, 3]);
-        for op in ["Conv", "ConvTranspose"] {
-            plain(op)
-                .param("b", &[2])
-                .ints("pads", &[1, 0, 2, 1])
-                .ints("strides", &[2, 1])
-                .snapshot("strided");
-            plain(op).text("auto_pad", "SAME_UPPER").snapshot("same");
-            let biased = case(op).input("x", &[1, 1, 4]).param("w", &[1, 1, 2]);
-            biased.input("b", &[1]).snapshot("bias");
-            let sized = case(op).input("x", &[1, 1, 4]).dynamic(&["", "", "w"]);
-            sized.param("w", &[1, 1, 2]).ints("strides", &[2]).snapshot("dynamic");
-        }
-    }
-}
+mod tests;
