@@ -31,6 +31,7 @@ mod recurrent;
 mod reduction;
 mod resize;
 mod rotary;
+mod sampling;
 mod scatter;
 #[cfg(test)]
 mod singular;
@@ -85,6 +86,7 @@ pub fn table() -> impl Iterator<Item = &'static Entry> {
         reduction::RULES,
         resize::RULES,
         rotary::RULES,
+        sampling::RULES,
         scatter::RULES,
         standardisation::RULES,
         trigonometry::RULES,
