@@ -97,7 +97,6 @@ mod tests {
         "ConcatFromSequence",
         "CumProd",
         "DFT",
-        "DeformConv",
         "DequantizeLinear",
         "Det",
         "DynamicQuantizeLinear",

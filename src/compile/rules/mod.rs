@@ -12,6 +12,7 @@ mod constant;
 mod contrib;
 mod control;
 mod convolution;
+mod deformable;
 mod einsum;
 mod elements;
 mod elementwise;
@@ -68,6 +69,7 @@ pub fn table() -> impl Iterator<Item = &'static Entry> {
         contrib::products::RULES,
         control::RULES,
         convolution::RULES,
+        deformable::RULES,
         einsum::RULES,
         elementwise::RULES,
         elements::RULES,
