@@ -30,6 +30,7 @@ mod pool_norms;
 mod pooling;
 mod recurrent;
 mod reduction;
+mod regions;
 mod resize;
 mod rotary;
 mod sampling;
@@ -88,6 +89,7 @@ pub fn table() -> impl Iterator<Item = &'static Entry> {
         reduction::RULES,
         resize::RULES,
         rotary::RULES,
+        regions::RULES,
         sampling::RULES,
         scatter::RULES,
         standardisation::RULES,
