@@ -37,6 +37,7 @@ mod sampling;
 mod scatter;
 #[cfg(test)]
 mod singular;
+mod spectral;
 mod standardisation;
 mod tangent;
 #[cfg(test)]
@@ -92,6 +93,7 @@ pub fn table() -> impl Iterator<Item = &'static Entry> {
         regions::RULES,
         sampling::RULES,
         scatter::RULES,
+        spectral::RULES,
         standardisation::RULES,
         trigonometry::RULES,
         unpooling::RULES,
