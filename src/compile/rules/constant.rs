@@ -97,7 +97,6 @@ mod tests {
         "ConcatFromSequence",
         "CumProd",
         "DequantizeLinear",
-        "Det",
         "DynamicQuantizeLinear",
         "GlobalLpPool",
         "LpPool",

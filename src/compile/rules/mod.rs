@@ -13,6 +13,7 @@ mod contrib;
 mod control;
 mod convolution;
 mod deformable;
+mod determinant;
 mod einsum;
 mod elements;
 mod elementwise;
@@ -72,6 +73,7 @@ pub fn table() -> impl Iterator<Item = &'static Entry> {
         control::RULES,
         convolution::RULES,
         deformable::RULES,
+        determinant::RULES,
         einsum::RULES,
         elementwise::RULES,
         elements::RULES,
