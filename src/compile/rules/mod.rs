@@ -18,6 +18,7 @@ mod einsum;
 mod elements;
 mod elementwise;
 mod entry;
+mod folding;
 mod indexing;
 mod layout;
 mod linear_algebra;
@@ -77,6 +78,7 @@ pub fn table() -> impl Iterator<Item = &'static Entry> {
         einsum::RULES,
         elementwise::RULES,
         elements::RULES,
+        folding::RULES,
         indexing::RULES,
         layout::RULES,
         linear_algebra::RULES,
