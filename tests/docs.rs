@@ -26,9 +26,20 @@ fn operators() -> String {
          exporters leave for one runtime; these stay in the file as they are. *Exact* means that the switched network\n\
          computes the operator itself (theorem 1); *tangent* that it computes the tangent (corollary 1.1).\n\
          *Inputs* are those that may depend on the projected input. An operator that is not listed is\n\
-         refused by name when it lies between the input and a layer, and passes through untouched elsewhere.\n\n\
-         | operator | inputs | | where there is no derivative |\n|---|---|---|---|\n",
+         refused by name when it lies between the input and a layer, and passes through untouched elsewhere.\n\
+         Models of operator sets 7 to 28 are read; older spellings are raised first.\n\n",
     );
+    let zero = entries.iter().filter(|entry| entry.rule.is_none()).count();
+    let standard = entries.iter().filter(|entry| entry.domain.is_empty()).count();
+    let (count, others) = (entries.len(), entries.len() - standard);
+    writeln!(
+        text,
+        "{count} operators, {standard} of the standard and {others} of exporters: {} have a derivative, \
+         {zero} have none but 0.\n",
+        count - zero
+    )
+    .unwrap();
+    text.push_str("| operator | inputs | | where there is no derivative |\n|---|---|---|---|\n");
     for entry in entries {
         let inputs = match entry.inputs {
             Inputs::All => "all".to_owned(),

@@ -10,6 +10,7 @@ mod display;
 mod jacobian;
 mod lowering;
 mod outside;
+mod tally;
 mod values;
 
 use crate::compile::{Options, transform};
@@ -255,6 +256,7 @@ impl Case {
             };
             assert!(error.to_string().contains(text), "{self}: {error}");
             assert_eq!(error.place.operator.as_deref(), Some(self.op.as_str()), "{self}: {error}");
+            self.note("refused");
         }
     }
 

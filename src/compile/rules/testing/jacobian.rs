@@ -193,6 +193,7 @@ impl Case {
             let what = format!("{self}: forward against reverse");
             close(&what, reverse.view().into_dyn(), forward.view().into_dyn(), exact, 0.0);
         }
+        self.note("right");
     }
 
     /// The float outputs and their central differences.
