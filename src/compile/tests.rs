@@ -150,6 +150,18 @@ fn batch_and_tokens_may_be_merged_on_the_way() {
 }
 
 #[test]
+fn a_batch_behind_tokens_may_be_merged_on_the_way() {
+    let constants = "int64[2] rows = {-1,4}, int64[3] tokens = {2,-1,3},
+        double[4,3] w = {1.0,2.0,-1.0,0.5, 0.25,-2.0,1.5,1.0, -1.0,0.75,0.5,2.0},
+        double[3] b = {0.5,-1.0,2.0}, double[2,1,1] c = {2.0,-3.0}";
+    let nodes =
+        "s = Transpose <perm=[1,0,2]> (x) r = Reshape (s, rows) m = MatMul (r, w) g = Add (m, b)
+        a = Tanh (g) t = Reshape (a, tokens) d = Add (t, c) y = Transpose <perm=[1,0,2]> (d)";
+    let merged = model("double[N,2,4]", "double[N,2,3]", constants, nodes);
+    check(&merged, Batch::Auto, &[3, 2, 4], 3);
+}
+
+#[test]
 fn moved_samples_that_come_back_are_right() {
     let nodes = "t = Transpose <perm=[1,0,2]> (x) e = Relu (t) s = Mul (e, c) y = Transpose <perm=[1,2,0]> (s)";
     let constants = "double[2,1,1] c = {2.0,-3.0}";

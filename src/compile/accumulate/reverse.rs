@@ -125,16 +125,16 @@ fn contract<'e>(
     by_sample(rows, samples, dims)
 }
 
-/// `[K, N·inner]`, or `[K]` where all is one sample, as `[K, N]`.
+/// `[K, outer·N·inner]`, or `[K]` where all is one sample, as `[K, N]`.
 fn by_sample<'e>(rows: Expr<'e>, samples: Option<&Samples>, dims: &[Dim]) -> Expr<'e> {
     let seeds = rows.dims()[0].clone();
     let Some(samples) = samples else { return rows.reshape(&[seeds, Dim::Value(1)]) };
-    if fixed(&samples.inner) == Some(1) {
+    let Some(count) = samples.count(&dims[samples.axis]).filter(|_| !samples.single()) else {
         return rows;
-    }
-    let count = (dims[samples.axis].clone() / samples.inner.clone()).simplify();
-    let split = rows.reshape(&[seeds.clone(), count.clone(), samples.inner.clone()]);
-    reduced(split, &[1]).assume(&[seeds, count])
+    };
+    let Samples { outer, inner, .. } = samples.clone();
+    let split = rows.reshape(&[seeds.clone(), outer, count.clone(), inner]);
+    reduced(split, &[0, 2]).assume(&[seeds, count])
 }
 
 /// The sum over axes behind the seeds, which vanish.

@@ -6,47 +6,60 @@ use crate::compile::infer::tidy;
 use crate::error::{Error, Result};
 use crate::graph::{Dim, NodeId};
 
-/// The axis along which samples lie; each sample has `inner` consecutive entries of it.
+/// The axis along which samples lie: its entries are `outer` runs over all samples, each of which has
+/// `inner` consecutive entries of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Samples {
     /// The axis.
     pub axis: usize,
-    /// Entries of the axis that belong to one sample.
+    /// How often the axis runs over all samples.
+    pub outer: Dim,
+    /// Consecutive entries of the axis that belong to one sample.
     pub inner: Dim,
 }
 
 impl Samples {
+    /// An axis that has one entry for each sample.
+    #[must_use]
+    pub fn along(axis: usize) -> Self {
+        Self { axis, outer: Dim::Value(1), inner: Dim::Value(1) }
+    }
+
+    /// Whether the axis has one entry for each sample.
+    #[must_use]
+    pub fn single(&self) -> bool {
+        self.outer == Dim::Value(1) && self.inner == Dim::Value(1)
+    }
+
+    /// The number of samples, the axis being of size `dim`.
+    #[must_use]
+    pub fn count(&self, dim: &Dim) -> Option<Dim> {
+        quotient(dim, &size([&self.outer, &self.inner])?)
+    }
+
     /// Where the samples lie after a reshape, `None` where they can't be shown to stay together.
     ///
-    /// Elements of one sample stay consecutive if nothing but axes of size 1 stands before the
-    /// sample axis, or as much as before.
+    /// In row-major order the elements are `before` runs over all samples, each of which has `after`
+    /// elements of a run; an axis holds the samples if it can split these two numbers.
     pub fn reshaped(&self, from: &[Dim], to: &[Dim]) -> Option<Self> {
-        let before = elements(&from[..self.axis])?;
-        let total = size(&from[self.axis..])?;
-        let count = quotient(&from[self.axis], &self.inner)?;
-        for axis in 0..=to.len() {
-            if elements(&to[..axis]) != Some(before) {
-                continue;
-            }
-            let Some(dim) = to.get(axis) else { continue };
-            if let Some(inner) = quotient(dim, &count)
-                && size(&to[axis..]).as_ref() == Some(&total)
-                && (*dim != Dim::Value(1) || total == Dim::Value(1))
-            {
-                return Some(Self { axis, inner });
-            }
-        }
-        None
+        let count = self.count(&from[self.axis])?;
+        let before = size(from[..self.axis].iter().chain([&self.outer]))?;
+        let after = size(from[self.axis + 1..].iter().chain([&self.inner]))?;
+        let one = size(from)? == Dim::Value(1);
+        let found = |axis: usize| {
+            let outer = quotient(&before, &size(&to[..axis])?)?;
+            let inner = quotient(&to[axis], &size([&outer, &count])?)?;
+            let rest = size(to[axis + 1..].iter().chain([&inner]))?;
+            let holds = rest == after && (one || to[axis] != Dim::Value(1));
+            holds.then_some(Self { axis, outer, inner })
+        };
+        (0..to.len()).find_map(found)
     }
 }
 
-fn elements(dims: &[Dim]) -> Option<i64> {
-    dims.iter().map(crate::graph::fixed).try_fold(1i64, |n, d| n.checked_mul(d?))
-}
-
 /// The product, where it is no larger than a dimension can be.
-fn size(dims: &[Dim]) -> Option<Dim> {
-    tidy(&dims.iter().cloned().fold(Dim::Value(1), |a, b| a * b))
+fn size<'d>(dims: impl IntoIterator<Item = &'d Dim>) -> Option<Dim> {
+    tidy(&dims.into_iter().cloned().fold(Dim::Value(1), |a, b| a * b))
 }
 
 /// `a / b` where the division is known to leave nothing.
@@ -76,7 +89,7 @@ pub fn place_samples(
     axis: usize,
     layers: &[VarId],
 ) -> Result<Vec<Option<Samples>>> {
-    let start = Samples { axis, inner: Dim::Value(1) };
+    let start = Samples::along(axis);
     let Spread { places, mixed, .. } = spread(program, &[(input, Some(start))]);
     for &layer in layers {
         check_layer(e, layer, axis, &places, &mixed)?;
@@ -136,10 +149,11 @@ fn check_layer(
 ) -> Result<()> {
     let help = "use --batch none to take the whole input as one sample";
     match &places[layer.0] {
-        Some(place) if place.inner == Dim::Value(1) && place.axis == axis => Ok(()),
+        Some(place) if place.single() && place.axis == axis => Ok(()),
         Some(place) => Err(Error::request(format!(
             "samples lie along axis {axis} of the input, but along axis {} of the layer, {} entries each",
-            place.axis, place.inner
+            place.axis,
+            place.outer.clone() * place.inner.clone()
         ))
         .help(help)),
         None => {
@@ -166,16 +180,25 @@ mod tests {
         text.split(',').filter_map(product).map(|dim| dim.simplify()).collect()
     }
 
-    /// The axis and the entries a sample after a reshape from samples at `axis`, `inner` entries each.
-    fn reshaped(from: &str, (axis, inner): (usize, &str), to: &str) -> Option<(usize, Dim)> {
-        let samples = Samples { axis, inner: dims(inner).remove(0) };
-        samples.reshaped(&dims(from), &dims(to)).map(|samples| (samples.axis, samples.inner))
+    /// Axis, outer and inner entries after a reshape from samples at `axis`, between `outer` and `inner`.
+    fn reshaped(from: &str, (axis, parts): (usize, &str), to: &str) -> Option<(usize, Vec<Dim>)> {
+        let samples = at(axis, parts);
+        samples.reshaped(&dims(from), &dims(to)).map(|s| (s.axis, vec![s.outer, s.inner]))
+    }
+
+    /// Samples at `axis`: `3` for inner entries, `2,3` for outer and inner ones.
+    fn at(axis: usize, parts: &str) -> Samples {
+        match dims(parts).as_slice() {
+            [inner] => Samples { inner: inner.clone(), ..Samples::along(axis) },
+            [outer, inner] => Samples { axis, outer: outer.clone(), inner: inner.clone() },
+            _ => panic!("{parts}"),
+        }
     }
 
     #[track_caller]
-    fn check(from: &str, at: (usize, &str), to: &str, wanted: (usize, &str)) {
-        let wanted = Some((wanted.0, dims(wanted.1).remove(0)));
-        assert_eq!(reshaped(from, at, to), wanted, "{from} to {to}");
+    fn check(from: &str, place: (usize, &str), to: &str, wanted: (usize, &str)) {
+        let Samples { axis, outer, inner } = at(wanted.0, wanted.1);
+        assert_eq!(reshaped(from, place, to), Some((axis, vec![outer, inner])), "{from} to {to}");
     }
 
     #[test]
@@ -199,18 +222,36 @@ mod tests {
     }
 
     #[test]
+    fn samples_behind_other_axes_stay_apart() {
+        check("2,3,4", (1, "1"), "6,4", (0, "2,1"));
+        check("2,3,4", (2, "1"), "24", (0, "6,1"));
+        check("6,4", (0, "2,1"), "2,3,4", (1, "1"));
+        check("6,4", (0, "2,1"), "24", (0, "2,4"));
+        check("24", (0, "2,4"), "2,3,4", (1, "1"));
+        check("24", (0, "2,4"), "2,6,2", (1, "2"));
+        check("12,5", (0, "4,1"), "2,6,5", (1, "2,1"));
+        check("H,N,4", (1, "1"), "H*N,4", (0, "H,1"));
+        check("H*N,4", (0, "H,1"), "H,N,4", (1, "1"));
+        check("9,N,16", (1, "1"), "9,4*N,4", (1, "1,4"));
+        check("9,N,4,4", (1, "1"), "9*N,16", (0, "9,1"));
+        check("T,N,4,4", (1, "1"), "T*N,16", (0, "T,1"));
+    }
+
+    #[test]
     fn samples_that_may_be_torn_apart_are_refused() {
         for (from, at, to) in [
             ("4,6", (0, "1"), "2,12"),
             ("4,6", (0, "1"), "3,8"),
-            ("2,3,4", (1, "1"), "6,4"),
             ("2,3,4", (1, "1"), "3,2,4"),
-            ("2,3,4", (2, "1"), "24"),
             ("N,4", (0, "1"), "M,4"),
             ("N,T,5", (0, "1"), "T,N,5"),
-            ("H,N,4", (1, "1"), "H*N,4"),
             ("N,6", (0, "1"), "2,3*N"),
             ("0,6", (0, "1"), "0,2,3"),
+            ("6,4", (0, "2,1"), "3,2,4"),
+            ("6,4", (0, "2,1"), "3,8"),
+            ("12,5", (0, "2,2"), "3,4,5"),
+            ("H*N,4", (0, "H,1"), "N,H,4"),
+            ("0,3,4", (1, "1"), "0,4"),
         ] {
             assert_eq!(reshaped(from, at, to), None, "{from} to {to}");
         }
