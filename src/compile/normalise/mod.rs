@@ -1,12 +1,13 @@
 //! Any operator set from 7 up, rewritten to the working one.
 //!
-//! After this stage a model has no functions, its constants are initializers, tensors are read
-//! around the sequences and optionals that hold them, and every operator
-//! of the standard is spelt as in [`WORKING_OPSET`], or as in the model's own operator set where
-//! that is newer. What the model computes stays the same.
+//! After this stage a model has no functions, its constants and the integers that follow from them
+//! are initializers, tensors are read around the sequences and optionals that hold them, and every
+//! operator of the standard is spelt as in [`WORKING_OPSET`], or as in the model's own operator set
+//! where that is newer. What the model computes stays the same.
 
 mod attributes;
 mod constants;
+mod folding;
 mod inline;
 mod known;
 mod legacy;
@@ -58,6 +59,7 @@ pub fn normalise(model: &mut Model) -> Result<()> {
     let every = node_ids(&model.graph);
     raise(&mut model.graph, &every, (from, target), &functions, &mut names)?;
     functions.inline(model, (from, target), &mut names)?;
+    folding::fold(&mut model.graph)?;
     sequences::resolve(&mut model.graph, &mut names)?;
 
     model.opsets.insert(STANDARD.to_owned(), target);

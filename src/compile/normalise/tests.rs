@@ -1,3 +1,4 @@
+mod folding;
 mod functions;
 mod numeric;
 mod sequences;
