@@ -27,7 +27,8 @@ fn operators() -> String {
          computes the operator itself (theorem 1); *tangent* that it computes the tangent (corollary 1.1).\n\
          *Inputs* are those that may depend on the projected input. An operator that is not listed is\n\
          refused by name when it lies between the input and a layer, and passes through untouched elsewhere.\n\
-         Models of operator sets 7 to 28 are read; older spellings are raised first.\n\n",
+         Models of operator sets 7 to 28 are read; older spellings are raised first. Beside the forms in the last\n\
+         column, a rule refuses by name what contradicts the standard, and ranks that cannot be inferred.\n\n",
     );
     let zero = entries.iter().filter(|entry| entry.rule.is_none()).count();
     let standard = entries.iter().filter(|entry| entry.domain.is_empty()).count();
@@ -39,7 +40,9 @@ fn operators() -> String {
         count - zero
     )
     .unwrap();
-    text.push_str("| operator | inputs | | where there is no derivative |\n|---|---|---|---|\n");
+    text.push_str(
+        "| operator | inputs | | where there is no derivative | refused |\n|---|---|---|---|---|\n",
+    );
     for entry in entries {
         let inputs = match entry.inputs {
             Inputs::All => "all".to_owned(),
@@ -58,7 +61,8 @@ fn operators() -> String {
             Shape::Smooth => "tangent",
         };
         let form = entry.form.as_ref().map_or(String::new(), |form| format!("; {}", form.text));
-        writeln!(text, "| {} | {inputs} | {shape}{form} | {} |", entry.operator(), entry.kink)
+        let (operator, refused) = (entry.operator(), entry.refusals());
+        writeln!(text, "| {operator} | {inputs} | {shape}{form} | {} | {refused} |", entry.kink)
             .unwrap();
     }
     text

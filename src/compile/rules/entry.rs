@@ -1,6 +1,7 @@
 //! What the table says of one operator.
 
 use super::Rule;
+use super::refusals::REFUSALS;
 use crate::error::Result;
 use crate::graph::Node;
 
@@ -150,6 +151,12 @@ impl Entry {
     pub(super) const fn form(mut self, text: &'static str, shape: fn(&Node) -> Shape) -> Self {
         self.form = Some(Form { text, shape });
         self
+    }
+
+    /// The forms of the operator that the rule refuses; empty where it takes all.
+    pub fn refusals(&self) -> &'static str {
+        let listed = REFUSALS.iter().find(|(op, _)| *op == self.op && self.domain.is_empty());
+        listed.map_or("", |(_, forms)| forms)
     }
 
     /// Whether theorem 1 holds exactly for a node when the inputs that `changes` tells change.

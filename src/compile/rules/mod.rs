@@ -32,6 +32,7 @@ mod pool_norms;
 mod pooling;
 mod recurrent;
 mod reduction;
+mod refusals;
 mod regions;
 mod resize;
 mod rotary;

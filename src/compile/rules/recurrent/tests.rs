@@ -37,10 +37,12 @@ fn directions_with_and_without_biases() {
 #[test]
 fn states_and_lengths_that_are_given() {
     for op in OPS {
-        let case = cell(op, DIRECTIONS[0]).param("b", &[1, 2 * gates(op) * H]);
-        let case = case.constant("lengths", int32(&[3, 2])).input("h", &[1, N, H]);
-        let case = if op == "LSTM" { case.input("c", &[1, N, H]) } else { case };
-        case.check();
+        for direction in DIRECTIONS {
+            let case = cell(op, direction).param("b", &[direction.1, 2 * gates(op) * H]);
+            let case = case.constant("lengths", int32(&[3, 2])).input("h", &[direction.1, N, H]);
+            let case = if op == "LSTM" { case.input("c", &[direction.1, N, H]) } else { case };
+            case.check();
+        }
     }
 }
 

@@ -253,7 +253,8 @@ impl Case {
         let weights = get("weights", &dims);
         let shape = (count, x.len());
         let weights = weights.to_shape(shape).expect("as many weights").to_owned();
-        let floor = if self.dtype == DataType::F64 { 0.0 } else { size };
+        // Single precision kernels approximate tanh and the like to about 1e-7, whatever its size.
+        let floor = if self.dtype == DataType::F64 { 0.0 } else { size.max(0.3) };
         let (wanted, found) = (measured.jacobian.view().into_dyn(), weights.view().into_dyn());
         close(&format!("{what}: weights"), wanted, found, difference, floor);
 
