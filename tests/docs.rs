@@ -28,7 +28,11 @@ fn operators() -> String {
          *Inputs* are those that may depend on the projected input. An operator that is not listed is\n\
          refused by name when it lies between the input and a layer, and passes through untouched elsewhere.\n\
          Models of operator sets 7 to 28 are read; older spellings are raised first. Beside the forms in the last\n\
-         column, a rule refuses by name what contradicts the standard, and ranks that cannot be inferred.\n\n",
+         column, a rule refuses by name what contradicts the standard, and ranks that cannot be inferred.\n\n\
+         A quantised model is explained where it is written with QuantizeLinear and DequantizeLinear: rounding\n\
+         is taken as the identity, so the pair has slope 1 where it does not saturate and 0 where it does, and\n\
+         the rows are those of the network of floats with the quantised weights. What rounding does to the\n\
+         activities is in the bias, and v = x·ŵ + b̂ holds as for every model.\n\n",
     );
     let zero = entries.iter().filter(|entry| entry.rule.is_none()).count();
     let standard = entries.iter().filter(|entry| entry.domain.is_empty()).count();

@@ -101,15 +101,17 @@ fn linearise_node(
     vars: &mut HashMap<ValueId, VarId>,
     affine: &mut Vec<Affine>,
 ) -> Result<()> {
-    let (read, outputs) = e.graph(|graph| {
+    let (read, outputs, integers) = e.graph(|graph| {
         let it = graph.node(node);
         let read: Vec<ValueId> = it.inputs.iter().flatten().chain(&it.captures).copied().collect();
-        (read, it.outputs.clone())
+        (read, it.outputs.clone(), rules::gives_integers(it))
     });
-    let floats = outputs.iter().flatten().any(|&y| {
-        wanted.has_value(y) && e.graph(|graph| graph.value(y).dtype.is_none_or(|t| t.is_float()))
-    });
-    if !floats {
+    let passes = integers
+        || outputs.iter().flatten().any(|&y| {
+            wanted.has_value(y)
+                && e.graph(|graph| graph.value(y).dtype.is_none_or(|t| t.is_float()))
+        });
+    if !passes {
         return Ok(());
     }
     let from = program.borrow().steps().len();

@@ -36,12 +36,8 @@ fn linearise(cx: &Rule, graph: Graph, changing: &[ValueId]) -> Result<Body> {
         let wanted = graph.ancestors(graph.outputs.iter().copied());
         graph.topological().map(|order| (order, wanted, graph.outputs.clone()))
     })?;
-    let float = |&id: &ValueId| e.graph(|graph| graph.value(id).dtype.is_none_or(|t| t.is_float()));
     for id in order.into_iter().filter(|&id| wanted.has_node(id)) {
         let results = e.graph(|graph| graph.node(id).outputs.clone());
-        if !results.iter().flatten().any(float) {
-            continue;
-        }
         e.scope_of(id);
         let change = |value| vars.get(&value).copied();
         let linearised = linearise_node(&e, &program, (id, id), change)

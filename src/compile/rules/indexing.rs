@@ -23,14 +23,18 @@ fn concat(cx: &Rule) -> Result<()> {
     };
     let axis = cx.axis(axis, y_dims.len())?;
     let (mut parts, mut constants) = (Vec::new(), Vec::new());
-    for index in 0..cx.node.inputs.len() {
+    let count = cx.node.inputs.len();
+    let Some(dtype) = (0..count).find_map(|index| cx.tangent(index)).map(Tangent::dtype) else {
+        return Err(Error::internal("nothing that is joined changes"));
+    };
+    for index in 0..count {
         match cx.tangent(index) {
             Some(dx) => {
                 constants.push(Expr::zeros(cx.e, dx.dtype(), &dx.dims()));
                 parts.push(dx);
             }
             None => {
-                constants.push(cx.x(index)?);
+                constants.push(cx.x(index)?.cast(dtype));
                 parts.push(cx.no_change(index)?);
             }
         }

@@ -30,6 +30,7 @@ mod padding;
 mod picking;
 mod pool_norms;
 mod pooling;
+mod quantisation;
 mod recurrent;
 mod reduction;
 mod refusals;
@@ -59,6 +60,7 @@ use super::linear::{Program, Var, VarId};
 use crate::error::{Error, Result};
 use crate::graph::{DataType, Dim, Node, NodeId, Value, ValueId, fixed};
 pub use entry::{Entry, Form, Inputs, Shape};
+pub use quantisation::{Passage, gives_integers, is_integer_arithmetic, passage};
 pub use tangent::Tangent;
 pub use walk::linearise_node;
 
@@ -70,6 +72,7 @@ pub fn table() -> impl Iterator<Item = &'static Entry> {
         attention::RULES,
         constant::RULES,
         contrib::activation::RULES,
+        contrib::attention::RULES,
         contrib::norms::RULES,
         contrib::products::RULES,
         control::RULES,
@@ -91,6 +94,7 @@ pub fn table() -> impl Iterator<Item = &'static Entry> {
         picking::RULES,
         pool_norms::RULES,
         pooling::RULES,
+        quantisation::RULES,
         recurrent::RULES,
         reduction::RULES,
         resize::RULES,
@@ -336,7 +340,7 @@ impl<'e> Rule<'e> {
     /// When the input is left out.
     pub fn no_change(&self, index: usize) -> Result<Tangent<'_, 'e>> {
         let x = self.x(index)?;
-        let var = Var { dims: x.dims(), dtype: x.dtype() };
+        let var = Var { dims: x.dims(), dtype: tangent_type(x.dtype()) };
         Ok(Tangent { cx: self, var: self.program.borrow_mut().add_var(var) })
     }
 
@@ -388,4 +392,10 @@ impl<'e> Rule<'e> {
         let var = self.program.borrow_mut().add_step(self.owner, map, inputs, output);
         Tangent { cx: self, var }
     }
+}
+
+/// The type in which the change of a value of type `dtype` is computed; integers that stand for floats
+/// change as those do.
+pub fn tangent_type(dtype: DataType) -> DataType {
+    if dtype.is_float() { dtype.accumulator() } else { DataType::F32 }
 }

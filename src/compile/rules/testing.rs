@@ -239,6 +239,12 @@ impl Case {
         Self { op: op.to_owned(), ..self }
     }
 
+    /// Inputs of another type.
+    pub fn of_type(mut self, dtype: DataType) -> Self {
+        self.dtype = dtype;
+        self
+    }
+
     /// Another operator set.
     pub fn opset(mut self, opset: i64) -> Self {
         self.opset = opset;

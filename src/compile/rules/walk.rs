@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use super::{Linearised, Rule, find};
+use super::{Linearised, Passage, Rule, find, passage};
 use crate::compile::build::Emit;
 use crate::compile::linear::{Program, VarId};
 use crate::error::{Error, Result};
@@ -29,14 +29,16 @@ pub fn linearise_node(
     if captures.is_empty() && tangents.iter().all(Option::is_none) {
         return Ok(None);
     }
+    let changes = |value| change(value).is_some();
+    let passage = e.graph(|graph| passage(graph, graph.node(id), changes));
+    if matches!(passage, Passage::Ends) {
+        return Ok(None);
+    }
     let operator = || e.graph(|graph| graph.node(id).operator());
-    let Some(entry) = entry else {
+    let Some(entry) = entry.filter(|_| !matches!(passage, Passage::Refused)) else {
         let inner = if id == owner { String::new() } else { format!(": {}", operator()) };
         return Err(Error::unsupported(format!("there is no rule for this operator{inner}")));
     };
-    if entry.rule.is_none() {
-        return Ok(None);
-    }
     let uncovered = |(index, var): (usize, &Option<VarId>)| {
         (var.is_some() && !entry.inputs.contains(index)).then_some(index)
     };

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::compile::rules;
+use crate::compile::rules::{self, Passage};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, NodeId, ValueId};
 
@@ -11,6 +11,8 @@ pub struct Path {
     /// The nodes through which a change passes, in topological order.
     pub nodes: Vec<NodeId>,
     changing: HashSet<ValueId>,
+    /// Nodes that compute with integers in place of floats.
+    refused: HashSet<NodeId>,
 }
 
 impl Path {
@@ -22,7 +24,10 @@ impl Path {
     /// The nodes on the way to `layers` that no rule covers.
     pub fn uncovered(&self, graph: &Graph, layers: &[ValueId]) -> Vec<NodeId> {
         let wanted = graph.ancestors(layers.iter().copied());
-        let unknown = |&&id: &&NodeId| wanted.has_node(id) && rules::find(graph.node(id)).is_none();
+        let unknown = |&&id: &&NodeId| {
+            let known = rules::find(graph.node(id)).is_some() && !self.refused.contains(&id);
+            wanted.has_node(id) && !known
+        };
         self.nodes.iter().filter(unknown).copied().collect()
     }
 
@@ -37,7 +42,11 @@ impl Path {
             .iter()
             .map(|&id| format!("{} at '{}'", graph.node(id).operator(), graph.label(id)))
             .collect();
+        let integers = uncovered.iter().any(|&id| rules::is_integer_arithmetic(graph.node(id)));
         let help = match graph.node(first).inputs.iter().flatten().find(|&&v| self.changes(v)) {
+            _ if integers => "export the quantised model as QDQ, with QuantizeLinear and \
+                DequantizeLinear around operators of floats"
+                .to_owned(),
             Some(&before) => {
                 format!("choose a layer before them, such as '{}'", graph.value(before).name)
             }
@@ -53,35 +62,31 @@ impl Path {
 }
 
 /// Follows the change of `input` through nodes in topological `order`. It ends where a derivative is
-/// zero everywhere: at values that are no floats, and at operators such as Floor.
+/// zero everywhere: at values that are no floats, unless they stand for floats, and at operators such
+/// as Floor.
 pub fn path(graph: &Graph, order: &[NodeId], input: ValueId) -> Path {
     path_from(graph, order, HashSet::from([input]))
 }
 
 /// [`path`] from several values.
 pub fn path_from(graph: &Graph, order: &[NodeId], starts: HashSet<ValueId>) -> Path {
-    let mut changing = starts;
+    let mut all = starts;
+    let mut refused = HashSet::new();
     let mut nodes = Vec::new();
+    let is_float = |value: ValueId| graph.value(value).dtype.is_none_or(|t| t.is_float());
     for &id in order {
         let node = graph.node(id);
-        let inputs = node.inputs.iter().flatten().chain(&node.captures);
-        if !inputs.copied().any(|v| changing.contains(&v)) {
-            continue;
-        }
-        if rules::find(node).is_some_and(|entry| entry.rule.is_none()) {
-            continue;
-        }
-        let floats: Vec<ValueId> = node
-            .outputs
-            .iter()
-            .flatten()
-            .copied()
-            .filter(|&y| graph.value(y).dtype.is_none_or(|t| t.is_float()))
-            .collect();
-        if !floats.is_empty() {
-            nodes.push(id);
-            changing.extend(floats);
-        }
+        let passed = match rules::passage(graph, node, |value| all.contains(&value)) {
+            Passage::Ends => continue,
+            Passage::Changes(passed) => passed,
+            Passage::Refused => {
+                refused.insert(id);
+                node.outputs.iter().flatten().copied().collect()
+            }
+        };
+        nodes.push(id);
+        all.extend(passed);
     }
-    Path { nodes, changing }
+    let changing = all.into_iter().filter(|&value| is_float(value)).collect();
+    Path { nodes, changing, refused }
 }

@@ -3,6 +3,7 @@
 //! They stay in the emitted file as they are; what a rule emits is standard operators only.
 
 pub(super) mod activation;
+pub(super) mod attention;
 pub(super) mod norms;
 pub(super) mod products;
 

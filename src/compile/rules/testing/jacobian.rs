@@ -115,6 +115,12 @@ impl Case {
         }
     }
 
+    /// [`Case::check`] where some output changes with all inputs together only.
+    #[track_caller]
+    pub fn check_together(&self) {
+        self.check_changing(Changing::Flat);
+    }
+
     /// Asserts that the Jacobian of the only output by the only input is `rows`, in both directions,
     /// where no difference can tell.
     #[track_caller]

@@ -81,7 +81,7 @@ impl Case {
         let tangent = |index: usize| {
             let value = e.graph(|graph| graph.find(&self.floats(index).name))?;
             let x = e.expr(value);
-            let var = Var { dims: x.dims(), dtype: x.dtype().accumulator() };
+            let var = Var { dims: x.dims(), dtype: crate::compile::rules::tangent_type(x.dtype()) };
             Some((value, program.borrow_mut().add_var(var)))
         };
         let tangents: Vec<_> = self.inputs().into_iter().filter_map(tangent).collect();
