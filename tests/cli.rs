@@ -116,11 +116,11 @@ fn a_layer_must_depend_on_the_input() {
 fn operators_without_a_rule_are_named_all_at_once() {
     let room = Room::new(
         "g (float[1, 3] x) => (float[1, 3] y)
-         { h = Relu (x) [one] a = Bernoulli (h) [two] b = Bernoulli (a) y = Add (h, b) }",
+         { h = Relu (x) [one] a = Twist (h) [two] b = Twist (a) y = Add (h, b) }",
     );
-    let missing = ["no rule for 2 operators", "Bernoulli at 'one'", "Bernoulli at 'two'", "'h'"];
+    let missing = ["no rule for 2 operators", "Twist at 'one'", "Twist at 'two'", "'h'"];
     says(&room.refuses(2, &[]), &missing);
-    says(&done(&["inspect", &room.at("m.onnx")]), &["no rule", "  Bernoulli at 'two'", "missing"]);
+    says(&done(&["inspect", &room.at("m.onnx")]), &["no rule", "  Twist at 'two'", "missing"]);
 }
 
 #[test]
