@@ -25,6 +25,8 @@ EXACT = 1e-5
 IDENTITY = {64: 1e-9, 32: 1e-4}
 # Float32 in ONNX Runtime, whose switches may differ: most rows must agree.
 CLOSE = 5e-2
+# The same where float64 could not be run: then every row must agree.
+SMOOTH = 1e-4
 # Samples among which those are chosen that lie farthest from kinks.
 DRAWN = 6
 
@@ -118,9 +120,9 @@ def transform(slpc, model, network):
     return None, seconds, reason if done.returncode == 2 else f"exit {done.returncode}: {reason}"
 
 
-def explained(values, batched):
-    """The outputs of slpc with a sample axis in front, whether the file has one or not."""
-    return values if batched else [v[None] for v in values]
+def explained(values):
+    """The outputs of slpc with a sample axis in front: a file whose input is one sample has none."""
+    return values if values[0].ndim == 2 else [v[None] for v in values]
 
 
 OUTPUTS = [f"slp/y/{part}" for part in ("activity", "weights", "bias", "neurons")]
@@ -152,29 +154,32 @@ def compare(network, exporter, dynamic, module, inputs, truth, slpc, folder):
     result["after"] = len(onnx.load(paths[32], load_external_data=False).graph.node)
 
     feeds = {i.name: v.numpy() for i, v in zip(onnx.load(paths[64], load_external_data=False).graph.input, inputs)}
+    double = False
     try:
-        v, w, b, k = explained(reference.run(paths[64], feeds, OUTPUTS), network.batched)
+        v, w, b, k = explained(reference.run(paths[64], feeds, OUTPUTS))
+    except Exception as e:
+        # The evaluator lacks forms of Scan, activations of RNN, float64 in AffineGrid; then float32 must do.
+        result["why"] = f"the reference evaluator can't run the float64 file: {first_line(e)}"
+    else:
         result["error"] = max(row_errors(w, k, truth))
         result["identity64"] = identity_error(v, w, b, x)
-        finite = bool(np.isfinite(w).all() and np.isfinite(b).all())
-    except Exception as e:
-        return result | {"verdict": "wrong", "why": f"reference evaluator: {type(e).__name__}: {first_line(e)}"}
+        double = result["error"] <= EXACT and result["identity64"] <= IDENTITY[64] and np.isfinite(w).all()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = torch.get_num_threads()
     try:
         session = onnxruntime.InferenceSession(paths[32], options, ["CPUExecutionProvider"])
         feeds = {name: value.astype(np.float32) for name, value in feeds.items()}
-        v, w, b, k = explained(session.run(OUTPUTS, feeds), network.batched)
-        result["ort"] = float(np.median(row_errors(w, k, truth) or [np.inf]))
+        v, w, b, k = explained(session.run(OUTPUTS, feeds))
+        errors = row_errors(w, k, truth) or [np.inf]
+        result["ort"] = float(np.median(errors))
         result["identity"] = identity_error(v, w, b, x.astype(np.float32))
+        single = result["identity"] <= IDENTITY[32] and np.isfinite(w).all()
     except Exception as e:
         return result | {"verdict": "wrong", "why": f"ONNX Runtime: {first_line(e)}"}
-    right = (
-        finite and result["error"] <= EXACT and result["identity64"] <= IDENTITY[64]
-        and result["ort"] <= CLOSE and result["identity"] <= IDENTITY[32]
-    )  # fmt: skip
-    return result | {"verdict": "right" if right else "wrong"}
+    if "error" in result:
+        return result | {"verdict": "right" if double and single and result["ort"] <= CLOSE else "wrong"}
+    return result | {"verdict": "right in float32" if single and max(errors) <= SMOOTH else "wrong"}
 
 
 def first_line(error):

@@ -121,7 +121,8 @@ class AveragePool(OpRun):
 class GridSample(OpRun):
     def _run(self, x, grid, align_corners=None, mode=None, padding_mode=None):
         mode = {"linear": "bilinear", "cubic": "bicubic"}.get(mode, mode)
-        y = F.grid_sample(torch.from_numpy(x), torch.from_numpy(grid), mode, padding_mode, bool(align_corners))
+        grid = torch.from_numpy(grid.astype(x.dtype))
+        y = F.grid_sample(torch.from_numpy(x), grid, mode, padding_mode, bool(align_corners))
         return (y.numpy(),)
 
 
@@ -140,6 +141,14 @@ class Resize(SlowResize):
                 x = np.moveaxis(np.tensordot(x, np.stack(rows), axes=(axis, 0)), -1, axis)
             return (x,)
         return super()._run(x, roi, scales, sizes, **attributes)
+
+
+class GatherElements(OpRun):
+    def _run(self, data, indices, axis=None):
+        axis = (axis or 0) % data.ndim
+        places = list(np.indices(indices.shape, sparse=True))
+        places[axis] = indices
+        return (data[tuple(places)],)
 
 
 class Erf(OpRun):
@@ -176,7 +185,10 @@ class GatherND(OpRun):
         return (data[tuple(lead) + tuple(np.moveaxis(indices, -1, 0))],)
 
 
-FAST = [Conv, ConvTranspose, MaxPool, AveragePool, GridSample, Resize, Erf, ScatterElements, ScatterND, GatherND]
+FAST = [
+    Conv, ConvTranspose, MaxPool, AveragePool, GridSample, Resize, Erf, ScatterElements, ScatterND, GatherElements,
+    GatherND,
+]  # fmt: skip
 
 
 def run(path, feeds, wanted):
