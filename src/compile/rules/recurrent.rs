@@ -154,6 +154,16 @@ struct Layout {
     hidden: Dim,
 }
 
+/// An optional input: vectors of biases or peepholes, or states, of each direction.
+fn by_direction<'e>(cx: &Rule<'e>, index: usize) -> Result<Expr<'e>> {
+    let (x, rank) = (cx.x(index)?, if matches!(index, 3 | 7) { 2 } else { 3 });
+    if x.rank() == rank {
+        return Ok(x);
+    }
+    let what = format!("input {index} has rank {}, {rank} is needed", x.rank());
+    Err(Error::unreadable(what))
+}
+
 /// Part `d` of the first axis, which vanishes.
 fn part(x: Expr<'_>, d: usize) -> Expr<'_> {
     let dims = x.dims();
@@ -306,7 +316,7 @@ fn direction<'e>(
     x: Expr<'e>,
 ) -> Result<Vec<Expr<'e>>> {
     let e = cx.e;
-    let given = |i: usize| cx.node.input(i).map(|_| cx.x(i)).transpose();
+    let given = |i: usize| cx.node.input(i).map(|_| by_direction(cx, i)).transpose();
     let [length, batch] = [0, 1].map(|axis| x.dims()[axis].clone());
     let lengths = cx.node.input(4).map(|_| cx.raw(4)).transpose()?;
     let backward = layout.directions[d];

@@ -94,6 +94,17 @@ fn activations_by_name() {
 }
 
 #[test]
+fn inputs_of_another_rank_are_refused() {
+    for op in OPS {
+        cell(op, DIRECTIONS[0]).param("b", &[]).refused("rank 0, 2 is needed");
+        let plain = cell(op, DIRECTIONS[0]).skip().skip();
+        plain.param("h", &[N, H]).refused("rank 2, 3 is needed");
+    }
+    let lstm = cell("LSTM", DIRECTIONS[0]).skip().skip().skip().skip();
+    lstm.param("p", &[]).refused("rank 0, 2 is needed");
+}
+
+#[test]
 fn sequences_and_batches_known_at_run_time() {
     for op in OPS {
         let case = case(op).f32().ort().int("hidden_size", H);
