@@ -112,16 +112,7 @@ impl Entry {
         inputs: Inputs,
         rule: fn(&Rule<'_>) -> Result<()>,
     ) -> Self {
-        Self {
-            op,
-            domain: "",
-            inputs,
-            shape: Shape::Smooth,
-            form: None,
-            bodies: false,
-            kink: "",
-            rule: Some(rule),
-        }
+        Self::exact(op, inputs, rule).shaped(Shape::Smooth)
     }
 
     pub(super) const fn shaped(mut self, shape: Shape) -> Self {
