@@ -7,6 +7,7 @@
 mod model;
 mod node;
 mod tensor;
+mod view;
 
 use std::collections::{BinaryHeap, HashMap, HashSet};
 
@@ -20,6 +21,7 @@ use crate::error::{Error, Result};
 pub use model::{Function, Model, STANDARD};
 pub use node::{Attr, Attribute, Node, is_standard_domain};
 pub use tensor::{Data, DataType, External, Tensor};
+pub use view::{View, count};
 
 /// The identity of a value within its graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -13,6 +13,7 @@ mod elementwise;
 mod flow;
 mod layout;
 mod neural;
+mod numbers;
 mod select;
 mod table;
 mod types;
@@ -59,9 +60,14 @@ pub fn node(
         Ok(None) => table::look_up(&mut cx),
         Err(error) => Err(error),
     };
-    let Some((facts, dtypes)) = known.map_err(|error| with_inputs(error, graph, node))? else {
+    let Some((mut facts, dtypes)) = known.map_err(|error| with_inputs(error, graph, node))? else {
         return Ok(vec![Inferred::nothing(); node.outputs.len()]);
     };
+    let followed = facts.first().is_some_and(|facts| facts.values().is_some());
+    let traced = if followed { None } else { numbers::contents(&cx) };
+    if let (Some(first), Some(traced)) = (facts.first_mut(), traced) {
+        *first = traced;
+    }
     let mut facts = facts.into_iter();
     let mut dtypes = dtypes.into_iter();
     node.outputs

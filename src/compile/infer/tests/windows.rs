@@ -129,3 +129,31 @@ fn pools() {
     );
     refuse("float[1,2,5] x", "y = MaxPool (x)", "'kernel_shape' is missing");
 }
+
+/// The widths of a Pad as exporters compute them from the sizes of its input.
+#[test]
+fn contents_are_followed_through_matrices_and_floats() {
+    let x = "float[N,3,65] x | int64[1] back = {-1}, int64[1] first = {0}, int64[2] pairs = {-1,2}, \
+        float two = {2.0}, float zero = {0.0}, int64[1] end = {-9223372036854775807}";
+    let size = "s = Shape <start=2> (x) h = Squeeze (s)";
+    let turned = "m = Reshape (v, pairs) t = Slice (m, back, end, first, back) u = Transpose (t) \
+        y = Reshape (u, back)";
+    let matrix = |list: &str| format!("{size} z = Sub (h, h) v = {list} {turned}");
+    let list = "Concat <axis=0> (s, first, back, first, pairs)";
+    check(x, &matrix(list), "int64={-1,-1,65,2,0,0}");
+    let floats = "f = Cast <to=1> (h) d = Div (f, two) c = Ceil (d)";
+    check(x, &format!("{size} {floats} y = Cast <to=7> (c)"), "int64=33");
+    check(x, &format!("{size} {floats} e = Sub (c, f) y = Cast <to=7> (e)"), "int64=-32");
+    let clipped = "e = Sub (c, f) k = Clip (e, zero) y = Cast <to=7> (k)";
+    check(x, &format!("{size} {floats} {clipped}"), "int64=0");
+    let clipped = "k = Clip (f, , two) y = Cast <to=7> (k)";
+    check(x, &format!("{size} {floats} {clipped}"), "int64=2");
+    check(x, &format!("{size} {floats} y = Cast <to=7> (d)"), "int64=32");
+    let open = "float[N,3,H] x | float two = {2.0}, float zero = {0.0}";
+    check(open, &format!("{size} {floats} y = Cast <to=7> (c)"), "int64[]");
+    check(
+        x,
+        &format!("{size} f = Cast <to=1> (h) d = Div (f, zero) y = Cast <to=7> (d)"),
+        "int64[]",
+    );
+}
