@@ -162,6 +162,21 @@ fn a_batch_behind_tokens_may_be_merged_on_the_way() {
 }
 
 #[test]
+fn views_written_as_gathers_keep_samples_apart() {
+    let constants = "int64[1] flat = {-1}, int64[1] last = {1}, int64 zero = {0}, int64 one = {1},
+        int64 four = {4}, int64[1,4] columns = {0,1,2,3}";
+    let nodes = "t = Tanh (x) f = Reshape (t, flat) s = Shape <end=1> (x) n = Squeeze (s)
+        r = Range (zero, n, one) m = Mul (r, four) u = Unsqueeze (m, last) i = Add (u, columns)
+        y = Gather <axis=0> (f, i)";
+    let view = model("double[N,2,2]", "double[N,4]", constants, nodes);
+    check(&view, Batch::Auto, &[3, 2, 2], 3);
+    let turned = nodes.replace("Gather <axis=0> (f, i)", "Gather <axis=0> (f, j)");
+    let turned = turned.replace("y =", "j = Sub (last, i) y =");
+    let turned = model("double[N,2,2]", "double[N,4]", constants, &turned);
+    assert!(refusal(turned).to_string().contains("--batch none"));
+}
+
+#[test]
 fn moved_samples_that_come_back_are_right() {
     let nodes = "t = Transpose <perm=[1,0,2]> (x) e = Relu (t) s = Mul (e, c) y = Transpose <perm=[1,2,0]> (s)";
     let constants = "double[2,1,1] c = {2.0,-3.0}";

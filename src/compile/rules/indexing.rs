@@ -3,6 +3,7 @@
 
 use super::Inputs::{All, First, Only};
 use super::arithmetic::affine;
+use super::enumeration::counts_places;
 use super::{Entry, Rule, Tangent};
 use crate::compile::build::Expr;
 use crate::error::{Error, Result};
@@ -190,7 +191,10 @@ fn gather(cx: &Rule) -> Result<()> {
     cx.homogeneous();
     let dx = cx.dx(0)?;
     let axis = cx.axis(cx.node.int("axis")?.unwrap_or(0), dx.rank())?;
-    cx.emit(0, dx.gather(axis, cx.raw(1)?.id, cx.y_dims(0)?));
+    let (indices, dims) = (cx.raw(1)?.id, cx.y_dims(0)?);
+    let in_order = cx.e.graph(|graph| counts_places(graph, indices, &dx.dims()[axis]));
+    let change = if in_order { dx.reshape(&dims) } else { dx.gather(axis, indices, dims) };
+    cx.emit(0, change);
     Ok(())
 }
 

@@ -18,6 +18,7 @@ mod einsum;
 mod elements;
 mod elementwise;
 mod entry;
+mod enumeration;
 mod folding;
 mod indexing;
 mod layout;
