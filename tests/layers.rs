@@ -4,19 +4,23 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// The rooms that each room may import.
-const ROOMS: [(&str, &[&str]); 10] = [
+const ROOMS: [(&str, &[&str]); 11] = [
     ("error", &[]),
     ("graph", &["error"]),
     ("files", &["error"]),
+    ("noise", &[]),
     ("onnx", &["error", "graph", "files"]),
     ("engine", &["error", "graph"]),
     ("compile", &["error", "graph"]),
-    ("verify", &["error", "graph", "onnx", "engine"]),
-    ("analyse", &["error", "graph"]),
+    ("verify", &["error", "graph", "onnx", "engine", "noise"]),
+    ("analyse", &["error", "graph", "noise"]),
     ("render", &["error", "graph", "files", "analyse"]),
     (
         "cli",
-        &["error", "graph", "files", "onnx", "engine", "compile", "verify", "analyse", "render"],
+        &[
+            "error", "graph", "files", "noise", "onnx", "engine", "compile", "verify", "analyse",
+            "render",
+        ],
     ),
 ];
 

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 
 use ndarray::{ArrayD, Axis};
 
-use super::noise::Noise;
 use super::subject::is_added;
 use crate::engine::Array;
 use crate::engine::tract::Session;
 use crate::error::{Error, Result};
 use crate::graph::{DataType, Dim, Graph, Model, ValueId, fixed};
+use crate::noise::Noise;
 use crate::onnx;
 
 /// The extent that a symbolic axis other than the batch takes where none is given.

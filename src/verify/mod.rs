@@ -7,7 +7,6 @@
 mod feed;
 mod lines;
 mod near;
-mod noise;
 mod promises;
 mod report;
 mod steps;
@@ -22,8 +21,8 @@ use std::collections::HashMap;
 use crate::engine::Array;
 use crate::error::Result;
 use crate::graph::Model;
+use crate::noise::Noise;
 use feed::{Outputs, samples};
-use noise::Noise;
 use promises::Rows;
 use report::Tally;
 use subject::{Layer, Neurons, is_added};

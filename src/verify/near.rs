@@ -1,12 +1,12 @@
 //! What the augmented model promises near an input: steps that keep the state, and slopes.
 
 use super::feed::{Inputs, Outputs, samples};
-use super::noise::Noise;
 use super::promises::Rows;
 use super::report::{Promise, Tally};
 use super::steps::{self, Along};
 use super::{Check, outputs};
 use crate::error::Result;
+use crate::noise::Noise;
 
 /// The directions that are stepped into.
 const DIRECTIONS: [Along; 6] =

@@ -1,11 +1,11 @@
 //! What happens near an input: steps that keep the state, and slopes.
 
 use super::feed::{Inputs, Outputs};
-use super::noise::Noise;
 use super::promises::{Rows, dot};
 use super::report::{Promise, Tally};
 use crate::engine::Array;
 use crate::error::{Error, Result};
+use crate::noise::Noise;
 
 /// The sizes of steps, relative to the root mean square of the input.
 pub const STEPS: [f64; 5] = [1e-2, 1e-3, 1e-4, 1e-5, 1e-6];

@@ -1,0 +1,30 @@
+//! From switched linear projections to what the paper reads off them: singular patterns,
+//! representational power, active and inactive parts, state statistics, rank correlations.
+//!
+//! Arrays in, arrays out, in double precision. A matrix of a layer holds *a row a neuron*: `[M, d]`
+//! for M neurons and d input components, the transpose of the paper's V.
+
+pub mod correlation;
+mod gram;
+mod icd;
+mod parts;
+mod path;
+mod pooling;
+mod power;
+mod region;
+mod spa;
+mod spectrum;
+mod state;
+mod summary;
+
+pub use gram::{Axes, Inner, Outer};
+pub use icd::{Decomposition, Icds, icd};
+pub use parts::{Parts, Rule};
+pub use path::{along, contrast, noisy};
+pub use pooling::{Windows, wins};
+pub use power::{Power, check_gamma};
+pub use region::{Crossing, Sensitivity, nearest_crossing, nearest_switch};
+pub use spa::{Narrow, Spa};
+pub use spectrum::Spectrum;
+pub use state::{Census, State};
+pub use summary::{Moments, Summary};

@@ -1,0 +1,116 @@
+//! Singular values from the eigenvalues of a Gram matrix.
+
+use faer::{Mat, Side};
+use ndarray::{Array2, ArrayView2};
+
+use crate::error::{Error, Result};
+
+/// The singular values of V that can be told from 0, largest first.
+///
+/// They are square roots of eigenvalues of a Gram matrix of side n = min(d, M), whose rounding
+/// errors are of the order of ε s₁² (ε the unit of double precision). A value that is not above
+/// [`Spectrum::floor`] `= s₁ √(n ε)` is noise and counts as 0; one of size s has a relative error
+/// of about ε (s₁/s)², so that 1e-5 is kept down to s₁ · 1e-5.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Spectrum {
+    /// The singular values above the floor; their number is the rank.
+    pub values: Vec<f64>,
+    /// What counts as 0.
+    pub floor: f64,
+    /// The most values there could be: min(d, M).
+    pub most: usize,
+}
+
+impl Spectrum {
+    /// The spectrum of a matrix with the eigenvalues `squares` of its Gram matrix, largest first;
+    /// at most `most` of them can differ from 0.
+    fn of_squares(squares: &[f64], most: usize) -> Self {
+        let largest = squares.first().map_or(0.0, |&square| square.max(0.0));
+        let floor = largest * squares.len() as f64 * f64::EPSILON;
+        let above = squares.iter().take(most).take_while(|&&square| square > floor);
+        Self { values: above.map(|square| square.sqrt()).collect(), floor: floor.sqrt(), most }
+    }
+
+    /// How many singular values differ from 0.
+    pub fn rank(&self) -> usize {
+        self.values.len()
+    }
+}
+
+/// The spectrum belonging to a Gram matrix, of a V with min(d, M) = `most`.
+pub fn values(gram: ArrayView2<'_, f64>, most: usize) -> Result<Spectrum> {
+    let gram = checked(gram)?;
+    if gram.nrows() == 0 {
+        return Ok(Spectrum::of_squares(&[], most));
+    }
+    let mut squares = gram.self_adjoint_eigenvalues(Side::Lower).map_err(|_| stuck())?;
+    squares.reverse();
+    Ok(Spectrum::of_squares(&squares, most))
+}
+
+/// The spectrum belonging to a Gram matrix, and for each singular value the unit eigenvector, as
+/// rows.
+pub fn vectors(gram: ArrayView2<'_, f64>, most: usize) -> Result<(Spectrum, Array2<f64>)> {
+    let gram = checked(gram)?;
+    let n = gram.nrows();
+    if n == 0 {
+        return Ok((Spectrum::of_squares(&[], most), Array2::zeros((0, 0))));
+    }
+    let eigen = gram.self_adjoint_eigen(Side::Lower).map_err(|_| stuck())?;
+    let squares: Vec<f64> = eigen.S().column_vector().iter().rev().copied().collect();
+    let spectrum = Spectrum::of_squares(&squares, most);
+    let columns = eigen.U();
+    let rows = Array2::from_shape_fn((spectrum.rank(), n), |(j, i)| columns[(i, n - 1 - j)]);
+    Ok((spectrum, rows))
+}
+
+fn checked(gram: ArrayView2<'_, f64>) -> Result<Mat<f64>> {
+    if gram.iter().any(|value| !value.is_finite()) {
+        return Err(Error::request("an activity or a weight of the layer is not a finite number"));
+    }
+    Ok(Mat::from_fn(gram.nrows(), gram.ncols(), |i, j| gram[[i, j]]))
+}
+
+fn stuck() -> Error {
+    Error::request("the eigenvalues of the Gram matrix do not converge")
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::array;
+
+    use super::*;
+
+    #[test]
+    fn eigenvalues_come_with_their_vectors_largest_first() {
+        let gram = array![[2.0, 1.0, 0.0], [1.0, 2.0, 0.0], [0.0, 0.0, 0.0]];
+        let (spectrum, rows) = vectors(gram.view(), 3).unwrap();
+        assert_eq!(spectrum.rank(), 2);
+        assert!((spectrum.values[0] - 3f64.sqrt()).abs() < 1e-14);
+        assert!((spectrum.values[1] - 1.0).abs() < 1e-14);
+        assert!((rows[[0, 0]] - rows[[0, 1]]).abs() < 1e-14);
+        assert_eq!(values(gram.view(), 3).unwrap().rank(), 2);
+    }
+
+    #[test]
+    fn a_matrix_of_zeros_has_rank_zero() {
+        for n in [0, 1, 4] {
+            let gram = Array2::zeros((n, n));
+            let (spectrum, rows) = vectors(gram.view(), n).unwrap();
+            assert_eq!((spectrum.rank(), spectrum.floor, rows.nrows()), (0, 0.0, 0));
+            assert_eq!(values(gram.view(), n).unwrap(), spectrum);
+        }
+    }
+
+    #[test]
+    fn no_more_values_than_the_smaller_side() {
+        let gram = array![[1.0, 0.0], [0.0, 1.0]];
+        assert_eq!(values(gram.view(), 1).unwrap().rank(), 1);
+    }
+
+    #[test]
+    fn what_is_no_number_is_refused() {
+        assert!(values(array![[f64::NAN]].view(), 1).is_err());
+        assert!(vectors(array![[f64::INFINITY]].view(), 1).is_err());
+    }
+}
