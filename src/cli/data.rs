@@ -333,7 +333,8 @@ fn prepared(array: Array, preprocess: Option<&Preprocess>) -> Result<Array> {
     Ok(if double { floats.into() } else { floats.mapv(|v| v as f32).into() })
 }
 
-/// Writes arrays by name into a `.npz` file, whole or not at all; float16 is widened to float32.
+/// Writes arrays by name into a `.npz` file, whole or not at all; 16-bit floats are widened to
+/// float32.
 ///
 /// # Errors
 /// When the file cannot be written.
@@ -345,6 +346,7 @@ pub fn write_npz(path: &Path, arrays: &[(String, Array)]) -> Result<()> {
                 Array::F32(a) => npz.add_array(name.as_str(), a),
                 Array::F64(a) => npz.add_array(name.as_str(), a),
                 Array::F16(a) => npz.add_array(name.as_str(), &a.mapv(f32::from)),
+                Array::BF16(a) => npz.add_array(name.as_str(), &a.mapv(f32::from)),
                 Array::I64(a) => npz.add_array(name.as_str(), a),
                 Array::I32(a) => npz.add_array(name.as_str(), a),
                 Array::I16(a) => npz.add_array(name.as_str(), a),

@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand; no mathematics, no graph surgery.
 
 pub mod data;
+pub mod engine;
 mod inspect;
 mod preprocess;
 mod run;

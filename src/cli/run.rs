@@ -7,6 +7,7 @@ use clap::Args;
 use ndarray::{Axis, Slice, concatenate};
 
 use super::data::write_npz;
+use super::engine::EngineArgs;
 use super::samples::{Samples, read_samples};
 use super::terminal::note;
 use crate::compile::select::{Choice, Neurons};
@@ -14,7 +15,7 @@ use crate::engine::Array;
 use crate::error::{Error, Result};
 use crate::graph::{Dim, Model, fixed};
 use crate::onnx;
-use crate::verify::{Feeder, Inputs, Runner, Subject};
+use crate::verify::{Feeder, Inputs, Subject};
 
 /// Run an augmented model on data.
 #[derive(Args, Debug)]
@@ -29,6 +30,8 @@ pub struct Run {
     /// The flat numbers of the neurons of every layer that takes them at run time, such as 3,17
     #[arg(long, value_name = "LIST")]
     neurons: Option<Choice>,
+    #[command(flatten)]
+    engine: EngineArgs,
     /// Print nothing but errors
     #[arg(short, long)]
     quiet: bool,
@@ -53,12 +56,12 @@ impl Run {
         let batches = feeder.batches(&data, samples_at_a_time(&model))?;
         let total: usize = batches.iter().map(|(_, real)| real).sum();
         let neurons = self.neuron_inputs(&model)?;
-        let mut runner = Runner::new(&model)?;
+        let mut session = self.engine.open(&self.augmented)?;
         let mut results: Vec<(String, Vec<Array>)> = Vec::new();
         let mut done = 0;
         for (mut inputs, real) in batches {
             inputs.extend(neurons.iter().cloned());
-            let outputs = runner.run(&model, &inputs).map_err(|e| e.file(&self.augmented))?;
+            let outputs = session.run(&inputs).map_err(|e| e.file(&self.augmented))?;
             for (index, (name, array)) in outputs.into_iter().enumerate() {
                 if results.len() == index {
                     results.push((name, Vec::new()));
@@ -173,4 +176,4 @@ macro_rules! by_type {
     };
 }
 
-by_type! { F32 F64 F16 I64 I32 I16 I8 U64 U32 U16 U8 Bool }
+by_type! { F32 F64 F16 BF16 I64 I32 I16 I8 U64 U32 U16 U8 Bool }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::engine::{EngineArgs, Printing};
 use super::samples::{Samples, read_samples};
 use super::terminal::{say, table};
 use crate::error::{Error, Kind, Result};
@@ -29,12 +30,10 @@ pub struct Verify {
     /// The model it was made from [default: MODEL.onnx beside MODEL.slp.onnx]
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
-    /// Print nothing but errors
-    #[arg(short, long)]
-    quiet: bool,
-    /// Print the measurements as JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    engine: EngineArgs,
+    #[command(flatten)]
+    printing: Printing,
 }
 
 /// How many samples are enough where nothing is said.
@@ -66,10 +65,11 @@ impl Verify {
             samples: self.samples.max(1),
             sizes: &self.size,
             source: source.as_ref(),
+            engine: self.engine.setup()?,
         };
         let report = verify(&model, &settings).map_err(|error| error.file(&self.augmented))?;
-        if !self.quiet {
-            say(&if self.json { as_json(&report) } else { as_table(&report) })?;
+        if !self.printing.quiet {
+            say(&if self.printing.json { as_json(&report) } else { as_table(&report) })?;
         }
         judge(&report).map_err(|error| error.file(&self.augmented))
     }

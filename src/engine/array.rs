@@ -1,6 +1,6 @@
 //! Arrays that go into an engine and come out of it.
 
-use half::f16;
+use half::{bf16, f16};
 use ndarray::{ArrayD, Dimension};
 
 use crate::error::{Error, Result};
@@ -51,6 +51,7 @@ arrays! {
     F32 f32, f64::from;
     F64 f64, |v| v;
     F16 f16, f16::to_f64;
+    BF16 bf16, bf16::to_f64;
     I64 i64, |v| v as f64;
     I32 i32, f64::from;
     I16 i16, f64::from;
@@ -82,6 +83,7 @@ impl Array {
             DataType::F64 => Ok(Self::F64(values)),
             DataType::F32 => Ok(Self::F32(values.mapv(|v| v as f32))),
             DataType::F16 => Ok(Self::F16(values.mapv(f16::from_f64))),
+            DataType::BF16 => Ok(Self::BF16(values.mapv(bf16::from_f64))),
             other => Err(Error::request(format!("expected a float type, found {}", other.name()))),
         }
     }
@@ -95,10 +97,11 @@ mod tests {
 
     #[test]
     fn arrays_know_their_type_and_shape_and_widen() {
-        let cases: [(Array, DataType); 6] = [
+        let cases: [(Array, DataType); 7] = [
             (array![[1f32, 0.0]].into(), DataType::F32),
             (array![[1f64, 0.0]].into(), DataType::F64),
             (array![[f16::ONE, f16::ZERO]].into(), DataType::F16),
+            (array![[bf16::ONE, bf16::ZERO]].into(), DataType::BF16),
             (array![[1i64, 0]].into(), DataType::I64),
             (array![[1u8, 0]].into(), DataType::U8),
             (array![[true, false]].into(), DataType::Bool),
@@ -113,7 +116,7 @@ mod tests {
     #[test]
     fn floats_round_to_the_type_asked_for() {
         let values = array![0.1, 1e9].into_dyn();
-        for dtype in [DataType::F16, DataType::F32, DataType::F64] {
+        for dtype in [DataType::F16, DataType::BF16, DataType::F32, DataType::F64] {
             assert_eq!(Array::floats(dtype, values.clone()).unwrap().dtype(), dtype);
         }
         assert!(Array::floats(DataType::I64, values).is_err());

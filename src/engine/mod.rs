@@ -1,11 +1,29 @@
 //! Runs files; the only place that sees an execution engine.
 //!
-//! An engine takes the bytes of a model and named arrays, and gives named arrays. The one built in
-//! is tract ([`tract::Session`]).
+//! [`Session::open`] takes a model's file and a [`Setup`], which names the engine; the session says
+//! what the model declares of its inputs and outputs, and runs on named arrays of any shapes that
+//! fit. [`tract`] is built in, [`onnxruntime`] is loaded from where the user has it.
 
 mod array;
 mod defects;
 mod guard;
+mod library;
+mod onnxruntime;
+mod port;
+mod session;
 pub mod tract;
 
 pub use array::Array;
+pub use port::{Extent, Port};
+pub use session::{Backend, Provider, Session, Setup};
+
+use crate::error::{Error, Kind};
+
+/// A failure of whatever engine is at work.
+fn failure(what: impl Into<String>) -> Error {
+    Error::new(Kind::Engine, what)
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}

@@ -1,70 +1,61 @@
 //! Runs models in tract, the engine that is built in.
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use tract_onnx::pb::{ModelProto, ValueInfoProto, tensor_shape_proto::dimension, type_proto};
 use tract_onnx::prelude::*;
-use tract_onnx::tract_hir::infer::Factoid;
 
 use super::array::Array;
-use super::defects;
 use super::guard::guarded;
-use crate::error::{Error, Kind, Result};
+use super::port::{Extent, Port, Symbols, known, matched};
+use super::{defects, one_line};
+use crate::error::{Error, Result};
 use crate::graph::DataType;
 
-/// A model made ready for inputs of fixed shapes.
-pub struct Session {
-    plan: Arc<TypedRunnableModel>,
+/// How many shapes of inputs a network stays ready for.
+const READY: usize = 4;
+
+/// A model for inputs of any shapes, made ready for those that come.
+pub struct Network {
+    parsed: InferenceModel,
     inputs: Vec<Port>,
     outputs: Vec<Port>,
+    /// The last used first.
+    ready: Vec<(Vec<Vec<usize>>, Session)>,
 }
 
-/// What is known of an input or output: the shape is `None` for a rank or extent left open.
-#[derive(Clone, Debug)]
-struct Port {
-    name: String,
-    dtype: Option<DatumType>,
-    dims: Option<Vec<Option<usize>>>,
-}
-
-impl Session {
-    /// A session on an encoded model whose inputs have the shapes given by name; an input not
-    /// named must be declared with a fixed shape.
+impl Network {
+    /// A network of an encoded model.
     ///
     /// # Errors
-    /// When the bytes are no model, an input is unknown or has no fixed shape, or tract refuses an
-    /// operator or is known to compute it wrongly.
-    pub fn new(model: &[u8], inputs: &[(String, Vec<usize>)]) -> Result<Self> {
+    /// When the bytes are no model, or tract does not know an operator or is known to compute it
+    /// wrongly.
+    pub fn read(model: &[u8]) -> Result<Self> {
         let proto = caught("cannot read the model", || {
             tract_onnx::onnx().proto_model_for_read(&mut &*model)
         })?;
-        Self::build(&proto, None, inputs)
+        Self::parse(&proto, None)
     }
 
-    /// As [`Session::new`], on a file; its external data is looked for beside it.
+    /// As [`Network::read`], of a file; its external data is looked for beside it.
     ///
     /// # Errors
-    /// As [`Session::new`], and when the file or its external data cannot be read.
-    pub fn load(path: &Path, inputs: &[(String, Vec<usize>)]) -> Result<Self> {
+    /// As [`Network::read`], and when the file or its external data cannot be read.
+    pub fn load(path: &Path) -> Result<Self> {
         std::fs::metadata(path).map_err(|e| Error::io(path, &e))?;
         let folder = path.parent().unwrap_or(Path::new(""));
         let folder = folder.to_str().ok_or_else(|| {
             failure("the path is no UTF-8").file(path).help("give the folder a plain name")
         })?;
         caught("cannot read the model", || tract_onnx::onnx().proto_model_for_path(path))
-            .and_then(|proto| Self::build(&proto, Some(folder), inputs))
+            .and_then(|proto| Self::parse(&proto, Some(folder)))
             .map_err(|e| e.file(path))
     }
 
-    fn build(
-        proto: &ModelProto,
-        folder: Option<&str>,
-        shapes: &[(String, Vec<usize>)],
-    ) -> Result<Self> {
+    fn parse(proto: &ModelProto, folder: Option<&str>) -> Result<Self> {
         defects::refuse(proto)?;
-        let mut model = caught("cannot load the model", || {
+        let parsed = caught("cannot load the model", || {
             let parsed = tract_onnx::onnx()
                 .with_ignore_output_shapes(true)
                 .with_ignore_output_types(true)
@@ -75,17 +66,94 @@ impl Session {
                 names => Err(TractError::msg(format!("nothing produces {names:?}"))),
             }
         })?;
-        let declared = declared_inputs(proto, &model)?;
-        let (inputs, symbols) = fix_inputs(&declared, shapes)?;
+        // tract reads an operator it does not know, and refuses it when shapes are known.
+        for node in parsed.nodes() {
+            let name = node.op.name();
+            let unknown = name.strip_prefix("Unimplemented(").and_then(|n| n.strip_suffix(')'));
+            if let Some(operator) = unknown {
+                return Err(failure("the operator is not supported")
+                    .node(&node.name, operator)
+                    .help("use another engine for this model"));
+            }
+        }
+        let inputs = declared_inputs(proto, &parsed)?;
+        let outputs = proto.graph.iter().flat_map(|graph| &graph.output).map(port).collect();
+        Ok(Self { parsed, inputs, outputs, ready: Vec::new() })
+    }
+
+    /// What the model declares of its inputs, in order; those with an initializer are none.
+    pub fn inputs(&self) -> &[Port] {
+        &self.inputs
+    }
+
+    /// What the model declares of its outputs, in order.
+    pub fn outputs(&self) -> &[Port] {
+        &self.outputs
+    }
+
+    /// Runs the model, as [`Session::run`] on a session made for the shapes of these arrays.
+    ///
+    /// # Errors
+    /// As [`Session::new`] and [`Session::run`].
+    pub fn run<N: AsRef<str>>(&mut self, inputs: &[(N, Array)]) -> Result<Vec<(String, Array)>> {
+        let places = matched(&self.inputs, inputs.iter().map(|(name, _)| name.as_ref()))?;
+        let given = places.iter().filter_map(|&place| inputs.get(place));
+        let shapes: Vec<_> = given.map(|(_, array)| array.shape().to_vec()).collect();
+        match self.ready.iter().position(|(ready, _)| *ready == shapes) {
+            Some(place) => self.ready[..=place].rotate_right(1),
+            None => {
+                let names = self.inputs.iter().map(|port| port.name.clone());
+                let named: Vec<_> = names.zip(shapes.iter().cloned()).collect();
+                let session = self.session(&named)?;
+                self.ready.truncate(READY - 1);
+                self.ready.insert(0, (shapes, session));
+            }
+        }
+        match self.ready.first() {
+            Some((_, session)) => session.run(inputs),
+            None => Err(Error::internal("a session is missing")),
+        }
+    }
+
+    /// A session for inputs of the shapes given by name.
+    fn session(&self, shapes: &[(String, Vec<usize>)]) -> Result<Session> {
+        let (inputs, symbols) = fix_inputs(&self.inputs, shapes)?;
+        let mut model = self.parsed.clone();
         for (index, input) in inputs.iter().enumerate() {
-            let (dtype, shape) = input.fixed()?;
+            let (dtype, shape) = fixed(input)?;
             caught("cannot set an input's shape", || {
                 model.set_input_fact(index, InferenceFact::dt_shape(dtype, shape))
             })?;
         }
-        let outputs = proto.graph.iter().flat_map(|graph| &graph.output);
-        let outputs = outputs.map(|info| Port::of(info, &symbols)).collect();
-        Ok(Self { plan: plan(model)?, inputs, outputs })
+        let outputs = self.outputs.iter().map(|port| port.bound(&symbols)).collect();
+        Ok(Session { plan: plan(model)?, inputs, outputs })
+    }
+}
+
+/// A model made ready for inputs of fixed shapes.
+pub struct Session {
+    plan: Arc<TypedRunnableModel>,
+    inputs: Vec<Port>,
+    outputs: Vec<Port>,
+}
+
+impl Session {
+    /// A session on an encoded model whose inputs have the shapes given by name; an input not
+    /// named must be declared with a fixed shape.
+    ///
+    /// # Errors
+    /// When the bytes are no model, an input is unknown or has no fixed shape, or tract refuses an
+    /// operator or is known to compute it wrongly.
+    pub fn new(model: &[u8], inputs: &[(String, Vec<usize>)]) -> Result<Self> {
+        Network::read(model)?.session(inputs)
+    }
+
+    /// As [`Session::new`], on a file; its external data is looked for beside it.
+    ///
+    /// # Errors
+    /// As [`Session::new`], and when the file or its external data cannot be read.
+    pub fn load(path: &Path, inputs: &[(String, Vec<usize>)]) -> Result<Self> {
+        Network::load(path)?.session(inputs).map_err(|e| e.file(path))
     }
 
     /// The names of the inputs in order.
@@ -93,11 +161,9 @@ impl Session {
         self.inputs.iter().map(|input| &*input.name)
     }
 
-    /// The element type of the input `name`, where there is such an input and tract knows it.
+    /// The element type of the input `name`, where there is such an input and its type is declared.
     pub fn input_dtype(&self, name: &str) -> Option<DataType> {
-        let port = self.inputs.iter().find(|port| port.name == name)?;
-        let zero = Tensor::zero_dt(port.dtype?, &[0]).ok()?;
-        array(&zero).ok().map(|array| array.dtype())
+        self.inputs.iter().find(|port| port.name == name)?.dtype
     }
 
     /// Runs the model on arrays given by name; the outputs come by name, in the model's order.
@@ -106,16 +172,11 @@ impl Session {
     /// When an input is missing, unknown or of another type or shape than the session was made
     /// for, when tract fails, or when an output's shape contradicts the model's declaration.
     pub fn run<N: AsRef<str>>(&self, inputs: &[(N, Array)]) -> Result<Vec<(String, Array)>> {
-        for (name, _) in inputs {
-            known(name.as_ref(), &self.inputs)?;
-        }
-        let tensors = self.inputs.iter().map(|port| {
-            let given = inputs.iter().find(|(name, _)| name.as_ref() == port.name);
-            let (_, array) =
-                given.ok_or_else(|| failure("the input was given no array").value(&port.name))?;
-            let tensor = tensor(array);
-            port.check(tensor.datum_type(), tensor.shape())?;
-            Ok(TValue::from(tensor))
+        let places = matched(&self.inputs, inputs.iter().map(|(name, _)| name.as_ref()))?;
+        let given = places.iter().filter_map(|&place| inputs.get(place));
+        let tensors = self.inputs.iter().zip(given).map(|(port, (_, array))| {
+            port.bind(array.dtype(), array.shape(), &mut Symbols::new())?;
+            tensor(array).map(TValue::from).map_err(|e| e.value(&port.name))
         });
         let tensors = tensors.collect::<Result<TVec<_>>>()?;
         let results = caught("cannot run the model", || self.plan.run(tensors))?;
@@ -128,123 +189,69 @@ impl Session {
         }
         let named = self.outputs.iter().zip(results).map(|(port, value)| {
             let array = array(&value).map_err(|e| e.value(&port.name))?;
-            port.check_dims(array.shape())?;
+            port.check_shape(array.shape())?;
             Ok((port.name.clone(), array))
         });
         named.collect()
     }
 }
 
-impl Port {
-    /// What `info` declares, with the extents that `symbols` gives a number.
-    fn of(info: &ValueInfoProto, symbols: &HashMap<String, usize>) -> Self {
-        let value = info.r#type.as_ref().and_then(|t| t.value.as_ref());
-        let shape = value.and_then(|type_proto::Value::TensorType(t)| t.shape.as_ref());
-        let extent = |value: &Option<dimension::Value>| match value {
-            Some(dimension::Value::DimValue(n)) => usize::try_from(*n).ok(),
-            Some(dimension::Value::DimParam(name)) => symbols.get(name).copied(),
-            None => None,
-        };
-        let dims = shape.map(|shape| shape.dim.iter().map(|dim| extent(&dim.value)).collect());
-        Self { name: info.name.clone(), dtype: None, dims }
-    }
-
-    /// The name of each symbolic extent of a declaration.
-    fn symbols(info: &ValueInfoProto) -> Vec<Option<&String>> {
-        let value = info.r#type.as_ref().and_then(|t| t.value.as_ref());
-        let shape = value.and_then(|type_proto::Value::TensorType(t)| t.shape.as_ref());
-        let dims = shape.iter().flat_map(|shape| &shape.dim);
-        dims.map(|dim| match &dim.value {
-            Some(dimension::Value::DimParam(name)) if !name.is_empty() => Some(name),
-            _ => None,
-        })
-        .collect()
-    }
-
-    fn fixed(&self) -> Result<(DatumType, TVec<usize>)> {
-        let dtype = self.dtype.ok_or_else(|| {
-            failure("the input is declared without an element type").value(&self.name)
-        })?;
-        let dims = self.dims.iter().flatten().copied().collect::<Option<TVec<_>>>();
-        match dims {
-            Some(dims) if self.dims.is_some() => Ok((dtype, dims)),
-            _ => Err(failure("the input's shape is not fixed")
-                .value(&self.name)
-                .help("give it a shape")),
+/// What `info` declares.
+fn port(info: &ValueInfoProto) -> Port {
+    let value = info.r#type.as_ref().and_then(|t| t.value.as_ref());
+    let tensor = value.map(|type_proto::Value::TensorType(tensor)| tensor);
+    let extent = |value: &Option<dimension::Value>| match value {
+        Some(dimension::Value::DimValue(n)) => {
+            usize::try_from(*n).map_or(Extent::Open, Extent::Fixed)
         }
-    }
-
-    fn check(&self, dtype: DatumType, shape: &[usize]) -> Result<()> {
-        match self.dtype {
-            Some(wanted) if wanted != dtype => {
-                Err(failure(format!("the array is of {dtype:?} where the model takes {wanted:?}"))
-                    .value(&self.name))
-            }
-            _ => self.check_dims(shape),
-        }
-    }
-
-    fn check_dims(&self, shape: &[usize]) -> Result<()> {
-        let Some(dims) = &self.dims else { return Ok(()) };
-        let fits = dims.len() == shape.len()
-            && dims.iter().zip(shape).all(|(dim, &n)| dim.is_none_or(|dim| dim == n));
-        if fits {
-            return Ok(());
-        }
-        let dims: Vec<_> =
-            dims.iter().map(|d| d.map_or("?".to_owned(), |n| n.to_string())).collect();
-        Err(failure(format!("the shape is {shape:?} where [{}] is expected", dims.join(", ")))
-            .value(&self.name))
+        Some(dimension::Value::DimParam(name)) if !name.is_empty() => Extent::Named(name.clone()),
+        _ => Extent::Open,
+    };
+    let shape = tensor.and_then(|tensor| tensor.shape.as_ref());
+    Port {
+        name: info.name.clone(),
+        dtype: tensor.and_then(|tensor| DataType::from_onnx(tensor.elem_type)),
+        dims: shape.map(|shape| shape.dim.iter().map(|dim| extent(&dim.value)).collect()),
     }
 }
 
-/// The declarations of the model's inputs in tract's order (those with an initializer are none),
-/// and the names of their symbolic extents.
-type Declared<'a> = Vec<(&'a ValueInfoProto, Port)>;
-
-fn declared_inputs<'a>(proto: &'a ModelProto, model: &InferenceModel) -> Result<Declared<'a>> {
+/// The declarations of the model's inputs in tract's order (those with an initializer are none).
+fn declared_inputs(proto: &ModelProto, model: &InferenceModel) -> Result<Vec<Port>> {
     let infos = || proto.graph.iter().flat_map(|graph| &graph.input);
-    let outlets = model.inputs.iter();
-    let ports = outlets.enumerate().map(|(index, outlet)| {
+    let ports = model.inputs.iter().map(|outlet| {
         let name = &model.node(outlet.node).name;
-        let info = infos().find(|info| info.name == *name).ok_or_else(|| {
+        infos().find(|info| info.name == *name).map(port).ok_or_else(|| {
             Error::internal("an input of tract's is none of the model's").value(name)
-        })?;
-        let dtype = model.input_fact(index).ok().and_then(|fact| fact.datum_type.concretize());
-        Ok((info, Port { dtype, ..Port::of(info, &HashMap::new()) }))
+        })
     });
     ports.collect()
 }
 
 /// The inputs with the shapes asked for, and the number each symbolic extent takes by them.
-fn fix_inputs(
-    declared: &Declared<'_>,
-    shapes: &[(String, Vec<usize>)],
-) -> Result<(Vec<Port>, HashMap<String, usize>)> {
-    let mut symbols = HashMap::new();
-    let mut ports: Vec<_> = declared.iter().map(|(_, port)| port.clone()).collect();
+fn fix_inputs(declared: &[Port], shapes: &[(String, Vec<usize>)]) -> Result<(Vec<Port>, Symbols)> {
+    let mut symbols = Symbols::new();
+    let mut ports = declared.to_vec();
     for (name, shape) in shapes {
         let index = known(name, &ports)?;
-        ports[index].check_dims(shape)?;
-        let declared_shape = Port::symbols(declared[index].0);
-        for (symbol, &extent) in declared_shape.into_iter().zip(shape) {
-            let Some(symbol) = symbol else { continue };
-            let before = *symbols.entry(symbol.clone()).or_insert(extent);
-            if before != extent {
-                return Err(failure(format!(
-                    "the axis '{symbol}' is {extent} here and {before} in another place"
-                ))
-                .value(name));
-            }
-        }
-        ports[index].dims = Some(shape.iter().copied().map(Some).collect());
+        declared[index].bind_shape(shape, &mut symbols)?;
+        ports[index].dims = Some(shape.iter().copied().map(Extent::Fixed).collect());
     }
-    for (port, (info, _)) in ports.iter_mut().zip(declared) {
-        if port.dims.iter().flatten().any(Option::is_none) {
-            port.dims = Port::of(info, &symbols).dims;
-        }
-    }
+    let ports = ports.iter().map(|port| port.bound(&symbols)).collect();
     Ok((ports, symbols))
+}
+
+/// The element type and shape of an input of which both must be known.
+fn fixed(port: &Port) -> Result<(DatumType, TVec<usize>)> {
+    let refusal = |what: &str| failure(what).value(&port.name);
+    let dtype =
+        port.dtype.ok_or_else(|| refusal("the input is declared without an element type"))?;
+    let datum = datum_type(dtype).ok_or_else(|| {
+        refusal(&format!("inputs of {} are not taken", dtype.name())).help("use another engine")
+    })?;
+    let shape = port.fixed_shape();
+    let help = "give it a shape";
+    let shape = shape.ok_or_else(|| refusal("the input's shape is not fixed").help(help))?;
+    Ok((datum, shape.into()))
 }
 
 /// Optimises as far as tract succeeds: a pass that fails is no reason not to run the model.
@@ -270,17 +277,8 @@ fn plan(model: InferenceModel) -> Result<Arc<TypedRunnableModel>> {
     Err(last)
 }
 
-fn known(name: &str, ports: &[Port]) -> Result<usize> {
-    ports.iter().position(|port| port.name == name).ok_or_else(|| {
-        let names: Vec<_> = ports.iter().map(|port| &*port.name).collect();
-        failure("the model has no such input")
-            .value(name)
-            .help(format!("its inputs are: {}", names.join(", ")))
-    })
-}
-
 fn failure(what: impl Into<String>) -> Error {
-    Error::new(Kind::Engine, format!("tract: {}", what.into()))
+    super::failure(format!("tract: {}", what.into()))
 }
 
 /// The result of `work`, with tract's errors and panics turned into one-line failures.
@@ -292,15 +290,20 @@ fn caught<T>(doing: &str, work: impl FnOnce() -> TractResult<T>) -> Result<T> {
     }
 }
 
-fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
 macro_rules! conversions {
     ($($variant:ident $type:ty,)*) => {
-        fn tensor(array: &Array) -> Tensor {
+        fn datum_type(dtype: DataType) -> Option<DatumType> {
+            match dtype {
+                $(DataType::$variant => Some(DatumType::$variant),)*
+                _ => None,
+            }
+        }
+
+        fn tensor(array: &Array) -> Result<Tensor> {
             match array {
-                $(Array::$variant(array) => array.clone().into(),)*
+                $(Array::$variant(array) => Ok(array.clone().into()),)*
+                other => Err(failure(format!("arrays of {} are not taken", other.dtype().name()))
+                    .help("use another engine")),
             }
         }
 

@@ -5,8 +5,7 @@ use std::collections::HashMap;
 use ndarray::{ArrayD, Axis};
 
 use super::subject::is_added;
-use crate::engine::Array;
-use crate::engine::tract::Session;
+use crate::engine::{Array, Session, Setup};
 use crate::error::{Error, Result};
 use crate::graph::{DataType, Dim, Graph, Model, ValueId, fixed};
 use crate::noise::Noise;
@@ -21,39 +20,26 @@ pub type Inputs = Vec<(String, Array)>;
 /// Arrays that came out of a model, by name.
 pub type Outputs = HashMap<String, Array>;
 
-/// A model made ready for whatever shapes come.
-pub struct Runner {
-    bytes: Vec<u8>,
-    sessions: HashMap<Vec<Vec<usize>>, Session>,
-}
+/// A model in an engine.
+pub struct Runner(Session);
 
 impl Runner {
     /// A runner of `model`.
     ///
     /// # Errors
-    /// When the model has more bytes than a file may have.
-    pub fn new(model: &Model) -> Result<Self> {
-        Ok(Self { bytes: onnx::to_bytes(model)?, sessions: HashMap::new() })
+    /// When the model has more bytes than a file may have, and as [`Session::from_bytes`].
+    pub fn new(model: &Model, setup: &Setup) -> Result<Self> {
+        Session::from_bytes(&onnx::to_bytes(model)?, setup).map(Self)
     }
 
     /// Runs the model; arrays for inputs it does not have are left out.
     ///
     /// # Errors
-    /// As [`Session::new`] and [`Session::run`].
-    pub fn run(&mut self, model: &Model, inputs: &Inputs) -> Result<Vec<(String, Array)>> {
-        let has =
-            |name: &str| model.graph.inputs.iter().any(|&i| model.graph.value(i).name == name);
+    /// As [`Session::run`].
+    pub fn run(&mut self, inputs: &Inputs) -> Result<Vec<(String, Array)>> {
+        let has = |name: &str| self.0.inputs().iter().any(|port| port.name == name);
         let inputs: Vec<_> = inputs.iter().filter(|(name, _)| has(name)).cloned().collect();
-        let shapes: Vec<_> = inputs.iter().map(|(_, array)| array.shape().to_vec()).collect();
-        if !self.sessions.contains_key(&shapes) {
-            let named: Vec<_> =
-                inputs.iter().map(|(n, _)| n.clone()).zip(shapes.iter().cloned()).collect();
-            self.sessions.insert(shapes.clone(), Session::new(&self.bytes, &named)?);
-        }
-        match self.sessions.get(&shapes) {
-            Some(session) => session.run(&inputs),
-            None => Err(Error::internal("a session is missing")),
-        }
+        self.0.run(&inputs)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The promises of the method, measured on an augmented model.
 //!
-//! The model is run in the embedded engine, and every comparison is made in doubles. An error is
+//! The model is run in the engine of choice, and every comparison is made in doubles. An error is
 //! relative to the magnitudes that went into the comparison, so that cancellation is judged fairly;
 //! what is not a number is infinitely wrong.
 
@@ -18,7 +18,7 @@ pub use subject::Subject;
 
 use std::collections::HashMap;
 
-use crate::engine::Array;
+use crate::engine::{Array, Setup};
 use crate::error::Result;
 use crate::graph::Model;
 use crate::noise::Noise;
@@ -41,6 +41,8 @@ pub struct Settings<'a> {
     pub sizes: &'a [(String, usize)],
     /// The model that the augmented one was made from.
     pub source: Option<&'a Model>,
+    /// The engine that runs the models.
+    pub engine: Setup,
 }
 
 /// Measures every promise of an augmented model.
@@ -50,15 +52,15 @@ pub struct Settings<'a> {
 pub fn verify(model: &Model, settings: &Settings<'_>) -> Result<Report> {
     let subject = Subject::read(model)?;
     let cut = subject.cut()?;
+    let runner = |model: &Model| Runner::new(model, &settings.engine);
     let mut check = Check {
-        augmented: Runner::new(model)?,
-        base: Runner::new(&cut)?,
-        source: settings.source.map(Runner::new).transpose()?,
+        augmented: runner(model)?,
+        base: runner(&cut)?,
+        source: settings.source.map(runner).transpose()?,
         tallies: subject.layers.iter().map(|_| Tally::default()).collect(),
         kept: vec![steps::Kept::default(); subject.layers.len()],
         whole: Tally::default(),
         given: HashMap::new(),
-        cut,
         subject,
         settings,
     };
@@ -69,7 +71,6 @@ pub fn verify(model: &Model, settings: &Settings<'_>) -> Result<Report> {
 struct Check<'a> {
     subject: Subject<'a>,
     settings: &'a Settings<'a>,
-    cut: Model,
     augmented: Runner,
     base: Runner,
     source: Option<Runner>,
@@ -125,7 +126,7 @@ impl Check<'_> {
                 continue;
             }
             if !self.given.contains_key(&layer.alias) {
-                let own = outputs(self.base.run(&self.cut, &inputs)?);
+                let own = outputs(self.base.run(&inputs)?);
                 let size = match own.get(&layer.value) {
                     Some(array) => samples(array, self.subject.batch).first().map_or(0, Vec::len),
                     None => 0,
@@ -147,8 +148,8 @@ impl Check<'_> {
 
     /// The identities of one run; gives what the augmented model gave.
     fn one_run(&mut self, inputs: &Inputs) -> Result<Outputs> {
-        let added = outputs(self.augmented.run(self.subject.model, inputs)?);
-        let own = outputs(self.base.run(&self.cut, inputs)?);
+        let added = outputs(self.augmented.run(inputs)?);
+        let own = outputs(self.base.run(inputs)?);
         let given = |graph: &crate::graph::Graph| {
             let names = graph.outputs.iter().map(|&id| graph.value(id).name.clone());
             names.filter(|name| !is_added(name)).collect::<Vec<_>>()
@@ -157,7 +158,7 @@ impl Check<'_> {
             compare(&added, &own, &name, Promise::Outputs, &mut self.whole);
         }
         if let (Some(source), Some(model)) = (&mut self.source, self.settings.source) {
-            let theirs = outputs(source.run(model, inputs)?);
+            let theirs = outputs(source.run(inputs)?);
             for name in given(&model.graph) {
                 compare(&added, &theirs, &name, Promise::Source, &mut self.whole);
             }
@@ -195,7 +196,7 @@ impl Check<'_> {
             let runs = feeder.batches(&sample.into(), 1)?;
             for (inputs, _) in runs {
                 let inputs = self.with_neurons(inputs)?;
-                let alone = outputs(self.augmented.run(self.subject.model, &inputs)?);
+                let alone = outputs(self.augmented.run(&inputs)?);
                 for (layer, tally) in self.subject.layers.iter().zip(&mut self.tallies) {
                     let prefix = layer.name("");
                     let own: Vec<String> =

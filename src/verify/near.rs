@@ -23,7 +23,7 @@ impl Check<'_> {
             for size in steps::STEPS {
                 let change: Vec<f64> = way.iter().map(|v| v * size).collect();
                 let moved = steps::stepped(inputs, &name, &change, 1.0)?;
-                let after = outputs(self.augmented.run(self.subject.model, &moved)?);
+                let after = outputs(self.augmented.run(&moved)?);
                 let new_x = steps::projected(&moved, &name)?;
                 let mut all = true;
                 for (index, layer) in self.subject.layers.iter().enumerate() {
@@ -92,7 +92,7 @@ impl Check<'_> {
         let mut ends = Vec::new();
         for sign in [-1.0, 1.0] {
             let moved = steps::stepped(inputs, &name, change, sign)?;
-            let own = outputs(self.base.run(&self.cut, &moved)?);
+            let own = outputs(self.base.run(&moved)?);
             let x = samples(steps::projected(&moved, &name)?, batch);
             ends.push((x, own));
         }

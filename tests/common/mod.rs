@@ -37,6 +37,15 @@ pub fn shipped() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/2conv_mnist.onnx")
 }
 
+/// The folder of the package `onnxruntime` in the tests' own Python, which holds the library.
+pub fn onnxruntime() -> PathBuf {
+    let home = python::interpreter().ancestors().nth(2).unwrap().join("lib");
+    let package = |entry: std::fs::DirEntry| entry.path().join("site-packages/onnxruntime");
+    let mut packages = home.read_dir().unwrap().map(|entry| package(entry.unwrap()));
+    let found = packages.find(|folder| folder.is_dir());
+    found.unwrap_or_else(|| panic!("no package under {}", home.display()))
+}
+
 /// A digit that the repository ships, as the shipped network takes it: `[1, 1, 28, 28]`.
 pub fn digit(number: usize) -> ArrayD<f32> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("examples/digits/{number}.png"));
