@@ -5,7 +5,8 @@
 use std::path::Path;
 
 use ndarray::{Array1, ArrayD, Axis};
-use slpc::cli::{Preprocess, data};
+use slpc::cli::Preprocess;
+use slpc::cli::data::{Dataset, Wanted};
 use slpc::compile::{Options, transform};
 use slpc::engine::{Array, tract::Session};
 use slpc::error::{Error, Kind, Result};
@@ -21,8 +22,8 @@ fn main() -> Result<()> {
 
     // A digit of 28 by 28 pixels in 0..1, and one run.
     let pixels = Preprocess::preset("unit").ok_or_else(|| Error::internal("no preset 'unit'"))?;
-    let wanted = data::Wanted { name: "input".into(), channels: Some(1), size: Some((28, 28)) };
-    let digit = data::read(Path::new(&file), Some(&pixels), &wanted)?.values;
+    let wanted = Wanted { name: "input".into(), sample: Some([1, 28, 28].map(Some).to_vec()) };
+    let digit = Dataset::open(&[file.clone().into()], Some(&pixels), wanted)?.all()?.values;
     let bytes = slpc::onnx::to_bytes(&augmented)?;
     let session = Session::new(&bytes, &[("input".into(), digit.shape().to_vec())])?;
     let outputs = session.run(&[("input", digit.clone())])?;

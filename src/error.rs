@@ -22,6 +22,8 @@ pub enum Kind {
     Engine,
     /// A check of the promises failed (exit code 1).
     Check,
+    /// The user has stopped the work (exit code 130).
+    Interrupted,
     /// A defect of this program (exit code 2): please report it.
     Internal,
 }
@@ -115,6 +117,7 @@ impl Error {
         match self.kind {
             Kind::Check => 1,
             Kind::Unreadable => 3,
+            Kind::Interrupted => 130,
             _ => 2,
         }
     }

@@ -9,6 +9,19 @@ use common::python;
 
 const DIGITS: &str = "examples/2conv_mnist.onnx";
 
+/// Prints the name, type, shape and sum of every array that numpy reads from the files given.
+const READ: &str = "
+import sys, os, numpy as np
+for path in sys.argv[1:]:
+    if os.path.isdir(path):
+        held = {name: np.load(os.path.join(path, name)) for name in os.listdir(path)}
+    else:
+        held = np.load(path)
+        held = {'alone': held} if isinstance(held, np.ndarray) else held
+    for name in sorted(held):
+        print(name, held[name].dtype, held[name].shape, float(np.abs(held[name]).sum()))
+";
+
 fn slpc(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_slpc")).args(arguments).output().unwrap()
 }
@@ -28,6 +41,26 @@ fn refused(output: &Output) -> String {
     assert_eq!(output.status.code(), Some(2), "{error}");
     assert_eq!(error.matches("error: ").count(), 1, "{error}");
     error
+}
+
+/// What numpy reads: name, type and shape of each array, and the sums of their magnitudes.
+fn numpy(paths: &[&str]) -> (Vec<String>, Vec<f64>) {
+    let mut command = Command::new(python::interpreter());
+    let output = command.args(["-c", READ]).args(paths).output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{error}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines = text.lines().map(|line| line.rsplit_once(' ').unwrap());
+    lines.map(|(what, sum)| (what.to_owned(), sum.parse::<f64>().unwrap())).unzip()
+}
+
+/// The names of what is in a folder, in order.
+fn entries(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<_> = names.collect();
+    names.sort();
+    names
 }
 
 fn library() -> String {
@@ -99,4 +132,126 @@ fn an_engine_that_is_not_there_says_how_to_install_it() {
     tells(&["--provider", "cuda", "--onnxruntime", &library()], "it has: cpu");
     tells(&["--engine", "tract", "--onnxruntime", &library()], "takes no --onnxruntime");
     tells(&["--threads", "0"], "--threads");
+}
+
+#[test]
+fn numpy_reads_what_both_engines_computed() {
+    let (room, model) = room();
+    let at = |name: &str| room.path().join(name).to_str().unwrap().to_owned();
+    let data = ["--data", "examples/digits", "--data", "examples/digits/3.png", "--preprocess"];
+    let run = |more: &[&str]| done(&[&["run", &model], &data[..], &["unit"], more].concat());
+    let told = run(&["-o", &at("t.npz"), "--json"]);
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    assert_eq!((&told["samples"], &told["arrays"][0]["name"]), (&11.into(), &"logits".into()));
+    run(&["-o", &at("o.npz"), "--engine", "onnxruntime", "--onnxruntime", &library()]);
+    let (names, sums) = numpy(&[&at("t.npz")]);
+    let expected = [
+        "logits float32 (11, 10)",
+        "slp/logits/activity float32 (11, 2)",
+        "slp/logits/bias float32 (11, 2)",
+        "slp/logits/centre float32 (11, 2, 1, 28, 28)",
+        "slp/logits/icd float32 (11, 2, 1, 28, 28)",
+        "slp/logits/neurons int64 (11, 2)",
+        "slp/logits/weights float32 (11, 2, 1, 28, 28)",
+    ];
+    assert_eq!(names, expected);
+    let (theirs, others) = numpy(&[&at("o.npz")]);
+    assert_eq!(theirs, names);
+    for (name, (a, b)) in names.iter().zip(sums.iter().zip(&others)) {
+        assert!((a - b).abs() <= 1e-4 * a.abs(), "{name}: {a} and {b}");
+    }
+    // The same in whatever batches, and in the other forms.
+    for size in ["1", "4", "11"] {
+        run(&["-o", &at(&format!("{size}.npz")), "--batch-size", size, "-q"]);
+        let (again, same) = numpy(&[&at(&format!("{size}.npz"))]);
+        assert_eq!(again, names);
+        assert!(same.iter().zip(&sums).all(|(a, b)| (a - b).abs() <= 1e-4 * b.abs()), "{size}");
+    }
+    let one = ["--array", "slp/logits/neurons", "--limit", "4"];
+    run(&[&["-o", &at("one.npy")], &one[..]].concat());
+    run(&[&["-o", &at("folder"), "--array", "logits"], &one[..]].concat());
+    let (names, _) = numpy(&[&at("one.npy"), &at("folder")]);
+    assert_eq!(
+        names,
+        ["alone int64 (4, 2)", "logits.npy float32 (4, 10)", "slp.logits.neurons.npy int64 (4, 2)"]
+    );
+    let left = ["1.npz", "11.npz", "4.npz", "a.onnx", "folder", "o.npz", "one.npy", "t.npz"];
+    assert_eq!(entries(room.path()), left);
+}
+
+#[test]
+fn what_is_wrong_with_the_data_is_told_by_file_and_leaves_nothing() {
+    let (room, model) = room();
+    let at = |name: &str| room.path().join(name).to_str().unwrap().to_owned();
+    let nan = ndarray::Array4::from_elem((2, 1, 28, 28), f32::NAN);
+    ndarray_npy::write_npy(at("nan.npy"), &nan).unwrap();
+    ndarray_npy::write_npy(at("flat.npy"), &ndarray::Array2::<f32>::zeros((2, 784))).unwrap();
+    image::GrayImage::new(30, 20).save(at("large.png")).unwrap();
+    std::fs::write(at("text.png"), "no picture").unwrap();
+    let before = entries(room.path());
+    let output = at("o.npz");
+    let tells = |options: &[&str], parts: &[&str]| {
+        let base: &[&str] = &["run", &model, "-o", &output];
+        let error = refused(&slpc(&[base, options].concat()));
+        for part in parts {
+            assert!(error.contains(part), "'{part}' is not in: {error}");
+        }
+        assert_eq!(entries(room.path()), before, "{error}");
+    };
+    tells(&["--data", &at("nan.npy")], &["nan.npy", "sample 0 of the file holds NaN"]);
+    tells(&["--data", &at("flat.npy")], &["flat.npy", "[2, 784]", "[1, 28, 28]"]);
+    tells(&["--data", &at("large.png")], &["large.png", "20 × 30", "28 × 28", "crop=28x28"]);
+    tells(&["--data", &at("text.png")], &["text.png", "this is no picture"]);
+    tells(&["--data", &at("none.png")], &["none.png"]);
+    tells(&["--preprocess", "unit"], &["--data"]);
+    tells(&[], &["there is no data"]);
+    let digits = ["--data", "examples/digits"];
+    tells(&[&digits[..], &["--array", "x"]].concat(), &["'x'", "slp/logits/weights"]);
+    tells(&[&digits[..], &["--neurons", "3"]].concat(), &["--neurons runtime"]);
+    let refuses = |output: &str, part: &str| {
+        let error = refused(&slpc(&[&["run", &model, "-o", output], &digits[..]].concat()));
+        assert!(error.contains(part), "{error}");
+        assert_eq!(entries(room.path()), before, "{error}");
+    };
+    refuses(&at("o.txt"), ".txt");
+    refuses(&at("o.npy"), "--array");
+    refuses(room.path().to_str().unwrap(), "there already");
+    refuses("/no/such/folder/o.npz", "/no/such/folder");
+}
+
+/// Interrupted while it computes, a run leaves nothing and ends as shells expect.
+#[cfg(unix)]
+#[test]
+fn ctrl_c_leaves_nothing() {
+    use std::time::{Duration, Instant};
+    let (room, model) = room();
+    let data = tempfile::tempdir().unwrap();
+    let data = data.path().join("many.npy");
+    ndarray_npy::write_npy(&data, &ndarray::Array4::<u8>::zeros((100_000, 1, 28, 28))).unwrap();
+    for ending in ["o.npz", "o.npy", "o"] {
+        let output = room.path().join(ending);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_slpc"));
+        command.args(["run", &model, "--batch-size", "1", "--array", "slp/logits/weights"]);
+        command.arg("--data").arg(&data).arg("-o").arg(&output);
+        let child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
+        let begun = Instant::now();
+        let spills = || {
+            let folders =
+                std::fs::read_dir(room.path()).unwrap().map(|entry| entry.unwrap().path());
+            let files =
+                folders.filter(|path| path.is_dir()).flat_map(|f| std::fs::read_dir(f).unwrap());
+            files.map(|file| file.unwrap().metadata().unwrap().len()).sum::<u64>()
+        };
+        while spills() == 0 {
+            assert!(begun.elapsed() < Duration::from_secs(60), "the run writes nothing");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+        assert!(killed.unwrap().success());
+        let ended = child.wait_with_output().unwrap();
+        let error = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(130), "{error}");
+        assert_eq!(error, "error: interrupted; nothing was written\n");
+        assert_eq!(entries(room.path()), ["a.onnx"]);
+    }
 }

@@ -8,7 +8,7 @@ use common::jobs::Jobs;
 use common::{data, digit, golden, long, options, shipped, towards};
 use ndarray::{ArrayD, Axis, concatenate};
 use serde_json::json;
-use slpc::cli::data as files;
+use slpc::cli::data::{Dataset, Wanted};
 use slpc::compile::Options;
 use slpc::compile::plan::Direction::{Forward, Reverse};
 use slpc::engine::Array;
@@ -111,10 +111,11 @@ fn real_models_agree() {
 
 /// A photograph as a model takes it.
 fn photo(folder: &Path, name: &str, input: &str, preprocess: &str, channels: usize) -> Array {
-    let size = Some((224, 224));
-    let wanted = files::Wanted { name: input.into(), channels: Some(channels), size };
+    let sample = Some([channels, 224, 224].map(Some).to_vec());
+    let wanted = Wanted { name: input.into(), sample };
     let path = folder.join("images").join(name);
-    files::read(&path, Some(&preprocess.parse().unwrap()), &wanted).unwrap().values
+    let preprocess = format!("{preprocess},crop=224").parse().unwrap();
+    Dataset::open(&[path], Some(&preprocess), wanted).unwrap().all().unwrap().values
 }
 
 #[test]

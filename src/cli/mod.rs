@@ -3,7 +3,10 @@
 pub mod data;
 pub mod engine;
 mod inspect;
+pub mod interrupt;
+pub mod labels;
 mod preprocess;
+pub mod results;
 mod run;
 mod samples;
 mod size;

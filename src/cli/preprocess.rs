@@ -70,7 +70,7 @@ impl Default for Preprocess {
 }
 
 impl Preprocess {
-    /// The settings called `name`: `imagenet`, `caffe`, `tf` or `unit`.
+    /// The settings called `name`: `imagenet`, `caffe`, `tf` or `inception`, `unit`.
     pub fn preset(name: &str) -> Option<Self> {
         let scaled = Self { scale: 1.0 / 255.0, ..Self::default() };
         Some(match name {
@@ -86,7 +86,7 @@ impl Preprocess {
                 channels: Some(Channels::Bgr),
                 ..Self::default()
             },
-            "tf" => Self { scale: 1.0 / 127.5, mean: vec![1.0], ..Self::default() },
+            "tf" | "inception" => Self { scale: 1.0 / 127.5, mean: vec![1.0], ..Self::default() },
             _ => return None,
         })
     }
@@ -187,7 +187,7 @@ fn bad(key: &str, value: &str, wanted: &str) -> Error {
 
 fn unknown(word: &str) -> Error {
     Error::request(format!("--preprocess does not know '{word}'")).help(
-        "start with a preset (imagenet, caffe, tf, unit) or use mean=…, std=…, scale=…, \
+        "start with a preset (imagenet, caffe, tf, inception, unit) or use mean=…, std=…, scale=…, \
          layout=nchw|nhwc, channels=rgb|bgr|gray, resize=…, crop=…, separated by commas",
     )
 }

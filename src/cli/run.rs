@@ -1,19 +1,20 @@
 //! `slpc run`: an augmented model on data, the results to a file.
 
-use std::io::{IsTerminal, stderr};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::Args;
-use ndarray::{Axis, Slice, concatenate};
+use serde_json::json;
 
-use super::data::write_npz;
-use super::engine::EngineArgs;
-use super::samples::{Samples, read_samples};
-use super::terminal::note;
+use super::engine::{EngineArgs, Printing};
+use super::interrupt;
+use super::results::{Results, Written};
+use super::samples::Samples;
+use super::terminal::{progress, say, table};
 use crate::compile::select::{Choice, Neurons};
 use crate::engine::Array;
 use crate::error::{Error, Result};
-use crate::graph::{Dim, Model, fixed};
+use crate::graph::{Dim, Model, Value, fixed};
 use crate::onnx;
 use crate::verify::{Feeder, Inputs, Subject};
 
@@ -24,58 +25,102 @@ pub struct Run {
     augmented: PathBuf,
     #[command(flatten)]
     data: Samples,
-    /// The file to write
+    /// The most samples used [default: all]
+    #[arg(long, value_name = "N")]
+    limit: Option<NonZeroUsize>,
+    /// The file to write: .npz, .npy for one array, or a new folder with a .npy file for each
     #[arg(short, long, value_name = "OUT.npz")]
     output: PathBuf,
+    /// An output of the model to write, as often as wanted [default: all]
+    #[arg(long, value_name = "NAME")]
+    array: Vec<String>,
     /// The flat numbers of the neurons of every layer that takes them at run time, such as 3,17
     #[arg(long, value_name = "LIST")]
     neurons: Option<Choice>,
+    /// How many samples are computed at a time [default: what fits in a moderate memory]
+    #[arg(long, value_name = "N")]
+    batch_size: Option<NonZeroUsize>,
     #[command(flatten)]
     engine: EngineArgs,
-    /// Print nothing but errors
-    #[arg(short, long)]
-    quiet: bool,
+    #[command(flatten)]
+    printing: Printing,
 }
 
-/// Bytes of results that are computed at a time.
-const AT_A_TIME: usize = 256 << 20;
+/// Bytes that a batch may take.
+const AT_A_TIME: usize = 512 << 20;
+/// The most samples of a batch: more make no run faster.
+const MOST: usize = 64;
+/// How many values of the largest's size a run may hold at once.
+const HELD: usize = 4;
 
 impl Run {
-    /// Runs the model batch by batch and writes all outputs.
+    /// Runs the model batch by batch and writes its outputs.
     ///
     /// # Errors
-    /// When a file cannot be read, run or written.
+    /// When a file cannot be read, run or written, or after Ctrl-C.
     pub fn run(&self) -> Result<()> {
         let model = onnx::load(&self.augmented)?;
         let subject = Subject::read(&model).map_err(|error| error.file(&self.augmented))?;
-        let data = read_samples(&self.data, &model, subject.input, subject.batch)?;
-        let data = data.ok_or_else(|| {
-            Error::request("there is no data").help("name a file or folder with --data")
-        })?;
-        let feeder = Feeder::new(&model.graph, subject.input, subject.batch, &[]);
-        let batches = feeder.batches(&data, samples_at_a_time(&model))?;
-        let total: usize = batches.iter().map(|(_, real)| real).sum();
+        let size = self.batch_size(&model, &subject)?;
+        self.check_arrays(&model)?;
         let neurons = self.neuron_inputs(&model)?;
+        let set = self.data.required(&model, subject.input, subject.batch)?;
+        let set = set.limited(self.limit.map(NonZeroUsize::get));
+        interrupt::watch();
+        let mut results = Results::new(&self.output)?;
         let mut session = self.engine.open(&self.augmented)?;
-        let mut results: Vec<(String, Vec<Array>)> = Vec::new();
-        let mut done = 0;
-        for (mut inputs, real) in batches {
-            inputs.extend(neurons.iter().cloned());
-            let outputs = session.run(&inputs).map_err(|e| e.file(&self.augmented))?;
-            for (index, (name, array)) in outputs.into_iter().enumerate() {
-                if results.len() == index {
-                    results.push((name, Vec::new()));
-                }
-                results[index].1.push(match subject.batch {
-                    Some(_) => head(&array, real),
-                    None => single(array),
-                });
+        let feeder = Feeder::new(&model.graph, subject.input, subject.batch, &[]);
+        let bar = progress(set.len(), self.printing.quiet);
+        for batch in set.batches(size) {
+            for (mut inputs, real) in feeder.batches(&batch?.values, size)? {
+                interrupt::check()?;
+                inputs.extend(neurons.iter().cloned());
+                let outputs = session.run(&inputs).map_err(|e| e.file(&self.augmented))?;
+                let taken = if feeder.is_free()? { real } else { size };
+                results.add(&self.rows(outputs, subject.batch.map(|_| taken), real)?)?;
+                bar.inc(real as u64);
             }
-            done += real;
-            self.progress(done, total);
         }
-        let joined = results.into_iter().map(|(name, parts)| Ok((name, join(&parts)?)));
-        write_npz(&self.output, &joined.collect::<Result<Vec<_>>>()?)
+        bar.finish_and_clear();
+        let written = results.finish()?;
+        self.tell(&written, set.len(), size)
+    }
+
+    /// The arrays asked for, of `real` samples along the first axis; `taken` were run, with those
+    /// that fill up a batch of fixed size, or a single one without an axis of its own.
+    fn rows(
+        &self,
+        outputs: Vec<(String, Array)>,
+        taken: Option<usize>,
+        real: usize,
+    ) -> Result<Vec<(String, Array)>> {
+        let wanted = |name: &String| self.array.is_empty() || self.array.contains(name);
+        let outputs = outputs.into_iter().filter(|(name, _)| wanted(name));
+        let rows = outputs.map(|(name, array)| match taken {
+            None => Ok((name, array.lifted())),
+            Some(taken) if array.shape().first() == Some(&taken) => Ok((name, array.head(real))),
+            Some(taken) => Err(Error::request(format!(
+                "the output has shape {:?}, without the {taken} samples along its first axis",
+                array.shape()
+            ))
+            .value(name)
+            .help("choose other outputs with --array")),
+        });
+        rows.collect()
+    }
+
+    fn check_arrays(&self, model: &Model) -> Result<()> {
+        let graph = &model.graph;
+        let names: Vec<_> = graph.outputs.iter().map(|&id| &graph.value(id).name).collect();
+        match self.array.iter().find(|name| !names.contains(name)) {
+            None => Ok(()),
+            Some(name) => {
+                let names: Vec<_> = names.into_iter().map(String::as_str).collect();
+                Err(Error::request("the model has no such output")
+                    .value(name)
+                    .help(format!("choose of: {}", names.join(", "))))
+            }
+        }
     }
 
     /// Neurons for the layers that take them at run time.
@@ -107,73 +152,59 @@ impl Run {
         Ok(wanted.into_iter().map(|name| (name, array.clone())).collect())
     }
 
-    /// A bar on a terminal, and nothing in a file.
-    fn progress(&self, done: usize, total: usize) {
-        if self.quiet || !stderr().is_terminal() {
-            return;
+    /// How many samples a run takes: what the model declares, what is asked for, or what fits.
+    fn batch_size(&self, model: &Model, subject: &Subject<'_>) -> Result<usize> {
+        let dims = model.graph.value(subject.input).dims().unwrap_or_default();
+        let declared = match subject.batch {
+            None => Some(1),
+            Some(axis) => dims.get(axis).and_then(fixed).and_then(|n| usize::try_from(n).ok()),
+        };
+        match (declared, self.batch_size.map(NonZeroUsize::get)) {
+            (Some(n), Some(asked)) if n != asked => {
+                Err(Error::request(format!("the model takes {n} samples at a time, not {asked}"))
+                    .help("leave out --batch-size"))
+            }
+            (Some(n), _) => Ok(n.max(1)),
+            (None, asked) => Ok(asked.unwrap_or_else(|| samples_at_a_time(model))),
         }
-        let filled = done * 40 / total.max(1);
-        let bar = format!("{}{}", "#".repeat(filled), ".".repeat(40 - filled.min(40)));
-        note(&format!("\r[{bar}] {done} of {total} samples"));
-        if done == total {
-            note("\n");
+    }
+
+    fn tell(&self, written: &[Written], samples: usize, batch: usize) -> Result<()> {
+        if self.printing.quiet {
+            return Ok(());
         }
+        if self.printing.json {
+            let array =
+                |a: &Written| json!({ "name": a.name, "type": a.dtype.name(), "shape": a.shape });
+            let value = json!({
+                "output": self.output.display().to_string(),
+                "samples": samples,
+                "batch": batch,
+                "arrays": written.iter().map(array).collect::<Vec<_>>(),
+            });
+            return say(&format!("{value}\n"));
+        }
+        let row =
+            |a: &Written| vec![a.name.clone(), a.dtype.name().into(), format!("{:?}", a.shape)];
+        say(&table(&written.iter().map(row).collect::<Vec<_>>()))
     }
 }
 
-/// As many samples as give results of a moderate size; unknown extents count as 1.
+/// As many samples as take a moderate memory: their outputs, and some values of the largest's size
+/// on the way. Extents that are not known count as 1.
 fn samples_at_a_time(model: &Model) -> usize {
-    let size = |id: &crate::graph::ValueId| {
-        let value = model.graph.value(*id);
-        let dims = value.dims().unwrap_or_default();
-        let count = dims
-            .iter()
-            .filter_map(fixed)
-            .fold(1usize, |n, d| n.saturating_mul(usize::try_from(d).unwrap_or(1).max(1)));
-        count.saturating_mul(value.dtype.map_or(4, |t| t.bits() / 8))
-    };
-    let bytes = model.graph.outputs.iter().map(size).fold(1, usize::saturating_add);
-    (AT_A_TIME / bytes).clamp(1, 64)
+    let graph = &model.graph;
+    let outputs = graph.outputs.iter().map(|&id| size(graph.value(id)));
+    let computed = graph.values().filter(|(_, value)| value.tensor.is_none());
+    let largest = computed.map(|(_, value)| size(value)).max().unwrap_or(0);
+    let bytes = outputs.fold(1, usize::saturating_add);
+    let bytes = bytes.saturating_add(largest.saturating_mul(HELD));
+    (AT_A_TIME / bytes).clamp(1, MOST)
 }
 
-macro_rules! by_type {
-    ($($variant:ident)*) => {
-        /// The first `count` samples of an array.
-        fn head(array: &Array, count: usize) -> Array {
-            match array {
-                $(Array::$variant(a) if a.shape().first().is_some_and(|&all| all > count) => {
-                    Array::$variant(a.slice_axis(Axis(0), Slice::from(..count)).to_owned())
-                })*
-                short => short.clone(),
-            }
-        }
-
-        /// An array as the only sample.
-        fn single(array: Array) -> Array {
-            match array {
-                $(Array::$variant(a) => Array::$variant(a.insert_axis(Axis(0))),)*
-            }
-        }
-
-        /// The parts one after another along the first axis.
-        fn join(parts: &[Array]) -> Result<Array> {
-            let apart = || {
-                Error::request("the outputs of different batches do not fit together")
-                    .help("give one sample at a time")
-            };
-            match parts.first() {
-                $(Some(Array::$variant(_)) => {
-                    let views = parts.iter().filter_map(|part| match part {
-                        Array::$variant(a) => Some(a.view()),
-                        _ => None,
-                    });
-                    let joined = concatenate(Axis(0), &views.collect::<Vec<_>>());
-                    joined.map(Array::$variant).map_err(|_| apart())
-                })*
-                None => Err(apart()),
-            }
-        }
-    };
+fn size(value: &Value) -> usize {
+    let dims = value.dims().unwrap_or_default();
+    let known = dims.iter().filter_map(fixed).map(|n| usize::try_from(n).unwrap_or(1).max(1));
+    let count = known.fold(1, usize::saturating_mul);
+    count.saturating_mul(value.dtype.map_or(4, |t| t.bits() / 8))
 }
-
-by_type! { F32 F64 F16 BF16 I64 I32 I16 I8 U64 U32 U16 U8 Bool }

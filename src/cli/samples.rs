@@ -5,55 +5,61 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::Preprocess;
-use super::data::{self, Wanted};
-use super::preprocess::Layout;
-use crate::engine::Array;
-use crate::error::Result;
-use crate::graph::{Model, ValueId, fixed};
+use super::data::{Dataset, Wanted};
+use crate::error::{Error, Result};
+use crate::graph::{Model, ValueId};
 
 /// Where samples come from.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct Samples {
-    /// The samples: .npy, .npz, a picture, or a folder of pictures [default: random numbers]
+    /// The samples: .npy, .npz, pictures, or folders of pictures; as often as wanted
     #[arg(long, value_name = "FILE")]
-    pub data: Option<PathBuf>,
-    /// From pixels to the input, such as imagenet or mean=…,std=…,scale=1/255,crop=224
-    #[arg(long, value_name = "LIST", requires = "data")]
+    pub data: Vec<PathBuf>,
+    /// From pixels to the input, such as imagenet,crop=224; see --help
+    ///
+    /// A preset or settings, or both, separated by commas. Every value v in 0 ..= 255 becomes
+    /// (v · scale − mean) / std.
+    ///
+    ///   unit      v / 255
+    ///   imagenet  (v / 255 − (0.485, 0.456, 0.406)) / (0.229, 0.224, 0.225), channels RGB
+    ///   caffe     v − (104, 117, 123), channels BGR
+    ///   tf        v / 127.5 − 1, also called inception
+    ///
+    ///   scale=1/255  mean=…  std=…  one number, or one for each channel in the model's order
+    ///   channels=rgb|bgr|gray       the order of channels
+    ///   layout=nchw|nhwc            the order of axes
+    ///   resize=256 or 224x320       the shorter side, or height x width
+    ///   crop=224 or 224x320         cut from the centre; resized to cover it where nothing else is
+    ///                               said of the size
+    #[arg(long, value_name = "LIST", requires = "data", verbatim_doc_comment)]
     pub preprocess: Option<Preprocess>,
 }
 
-/// Reads the samples for `input`, none where no file is named.
-///
-/// # Errors
-/// As [`data::read`].
-pub fn read_samples(
-    options: &Samples,
-    model: &Model,
-    input: ValueId,
-    batch: Option<usize>,
-) -> Result<Option<Array>> {
-    let Some(path) = &options.data else { return Ok(None) };
-    let layout = options.preprocess.as_ref().map_or(Layout::default(), |p| p.layout);
-    let wanted = wanted(model, input, batch, layout);
-    data::read(path, options.preprocess.as_ref(), &wanted).map(|set| Some(set.values))
-}
-
-/// What is known of the pictures that `input` takes.
-fn wanted(model: &Model, input: ValueId, batch: Option<usize>, layout: Layout) -> Wanted {
-    let value = model.graph.value(input);
-    let dims = value.dims().unwrap_or_default();
-    let mut dims: Vec<_> =
-        dims.iter().map(|dim| fixed(dim).and_then(|n| u32::try_from(n).ok())).collect();
-    if let Some(axis) = batch.filter(|&axis| axis < dims.len()) {
-        dims.remove(axis);
-    } else if dims.len() == 4 {
-        dims.remove(0);
-    }
-    let name = value.name.clone();
-    match (dims.as_slice(), layout) {
-        (&[channels, height, width], Layout::Nchw) | (&[height, width, channels], Layout::Nhwc) => {
-            Wanted { name, channels: channels.map(|n| n as usize), size: height.zip(width) }
+impl Samples {
+    /// The data set for `input`, whose samples lie along `batch`; none where no file is named.
+    ///
+    /// # Errors
+    /// As [`Dataset::open`].
+    pub fn dataset(
+        &self,
+        model: &Model,
+        input: ValueId,
+        batch: Option<usize>,
+    ) -> Result<Option<Dataset>> {
+        if self.data.is_empty() {
+            return Ok(None);
         }
-        _ => Wanted { name, channels: None, size: None },
+        let wanted = Wanted::of(model, input, batch);
+        Dataset::open(&self.data, self.preprocess.as_ref(), wanted).map(Some)
+    }
+
+    /// As [`Samples::dataset`], where there must be one.
+    ///
+    /// # Errors
+    /// As [`Dataset::open`], and when no file is named.
+    pub fn required(&self, model: &Model, input: ValueId, batch: Option<usize>) -> Result<Dataset> {
+        self.dataset(model, input, batch)?.ok_or_else(|| {
+            Error::request("there is no data").help("name a file or folder with --data")
+        })
     }
 }

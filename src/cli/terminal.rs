@@ -1,7 +1,9 @@
 //! What people read: standard output and standard error, whoever still listens.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::Path;
+
+use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::error::{Error, Kind, Result};
 
@@ -54,6 +56,19 @@ pub fn note(text: &str) {
 /// Prints an error message on standard error.
 pub fn complain(text: &str) {
     note(&format!("error: {text}\n"));
+}
+
+/// A bar of `total` samples on standard error: shown on a terminal, unless all should be quiet.
+pub fn progress(total: usize, quiet: bool) -> ProgressBar {
+    if quiet || !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(total as u64);
+    let template = "{bar:40} {pos} of {len} samples, {eta} left";
+    bar.set_style(
+        ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
+    );
+    bar
 }
 
 /// Whether `path` stands for standard output.

@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::engine::{EngineArgs, Printing};
-use super::samples::{Samples, read_samples};
+use super::samples::Samples;
 use super::terminal::{say, table};
 use crate::error::{Error, Kind, Result};
 use crate::graph::Model;
@@ -59,9 +59,10 @@ impl Verify {
         let model = onnx::load(&self.augmented)?;
         let source = self.source(&model)?;
         let subject = Subject::read(&model).map_err(|error| error.file(&self.augmented))?;
-        let data = read_samples(&self.data, &model, subject.input, subject.batch)?;
+        let set = self.data.dataset(&model, subject.input, subject.batch)?;
+        let set = set.map(|set| set.limited(Some(self.samples)).all()).transpose()?;
         let settings = Settings {
-            data: data.as_ref(),
+            data: set.as_ref().map(|batch| &batch.values),
             samples: self.samples.max(1),
             sizes: &self.size,
             source: source.as_ref(),

@@ -1,7 +1,7 @@
 //! Arrays that go into an engine and come out of it.
 
 use half::{bf16, f16};
-use ndarray::{ArrayD, Dimension};
+use ndarray::{ArrayD, ArrayViewD, Axis, Dimension, Slice};
 
 use crate::error::{Error, Result};
 use crate::graph::DataType;
@@ -37,6 +37,28 @@ macro_rules! arrays {
                     $(Self::$variant(array) => array.mapv($widen),)*
                 }
             }
+
+            /// The samples `start..start + count` along the first axis as doubles, as
+            /// [`Array::to_f64`] gives them; fewer where there are fewer.
+            pub fn window(&self, start: usize, count: usize) -> ArrayD<f64> {
+                match self {
+                    $(Self::$variant(array) => rows(array, start, count).mapv($widen),)*
+                }
+            }
+
+            /// The first `count` samples along the first axis.
+            pub fn head(&self, count: usize) -> Self {
+                match self {
+                    $(Self::$variant(array) => Self::$variant(rows(array, 0, count).to_owned()),)*
+                }
+            }
+
+            /// The array as the only sample along a new first axis.
+            pub fn lifted(self) -> Self {
+                match self {
+                    $(Self::$variant(array) => Self::$variant(array.insert_axis(Axis(0))),)*
+                }
+            }
         }
 
         $(impl<D: Dimension> From<ndarray::Array<$type, D>> for Array {
@@ -61,6 +83,14 @@ arrays! {
     U16 u16, f64::from;
     U8 u8, f64::from;
     Bool bool, |v| f64::from(u8::from(v));
+}
+
+/// The rows `start..start + count`, as many of them as there are; all of an array without axes.
+fn rows<T>(array: &ArrayD<T>, start: usize, count: usize) -> ArrayViewD<'_, T> {
+    let Some(&all) = array.shape().first() else { return array.view() };
+    let start = start.min(all);
+    let end = start.saturating_add(count).min(all);
+    array.slice_axis(Axis(0), Slice::from(start..end))
 }
 
 impl Array {
@@ -111,6 +141,17 @@ mod tests {
             assert_eq!(array.to_f64(), array![[1.0, 0.0]].into_dyn());
         }
         assert_eq!(Array::from(arr0(7i32)).shape(), [0usize; 0]);
+    }
+
+    #[test]
+    fn rows_are_taken_and_made() {
+        let array = Array::from(array![[1i8, 2], [3, 4], [5, 6]]);
+        assert_eq!(array.window(1, 1), array![[3.0, 4.0]].into_dyn());
+        assert_eq!(array.window(2, 9), array![[5.0, 6.0]].into_dyn());
+        assert_eq!(array.window(7, 1).shape(), [0, 2]);
+        assert_eq!(array.head(2), array![[1i8, 2], [3, 4]].into());
+        assert_eq!(array.lifted().shape(), [1, 3, 2]);
+        assert_eq!(Array::from(arr0(7i32)).head(1).lifted(), array![7i32].into());
     }
 
     #[test]

@@ -4,13 +4,19 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::{Value, json};
-use slpc::cli::data as files;
+use slpc::cli::results::Results;
 use slpc::compile::Options;
 use slpc::engine::Array;
 use slpc::graph::Model;
 use slpc::onnx::{self, Weights};
 
 use super::{augment, python, run};
+
+fn write_npz(path: &Path, arrays: &[(String, Array)]) -> slpc::error::Result<()> {
+    let mut results = Results::new(path)?;
+    results.add(arrays)?;
+    results.finish().map(drop)
+}
 
 /// Jobs for `check.py`, and the folder with their files.
 pub struct Jobs {
@@ -42,9 +48,9 @@ impl Jobs {
         onnx::emit(&augmented, &at("onnx"), Weights::Keep).unwrap();
         let outputs = run(&augmented, inputs);
         let named: Vec<_> = inputs.iter().map(|(n, a)| ((*n).to_owned(), a.clone())).collect();
-        files::write_npz(&at("in.npz"), &named).unwrap();
+        write_npz(&at("in.npz"), &named).unwrap();
         let results: Vec<_> = outputs.0.iter().map(|(n, a)| (n.clone(), a.clone())).collect();
-        files::write_npz(&at("tract.npz"), &results).unwrap();
+        write_npz(&at("tract.npz"), &results).unwrap();
         let mut job = json!({
             "name": name,
             "model": at("onnx"),
