@@ -33,7 +33,7 @@ const STAGES: [(&str, &[&str]); 11] = [
     ("rules", &["build", "linear", "infer"]),
     ("select", &["rules"]),
     ("linearise", &["build", "linear", "rules"]),
-    ("plan", &["linear", "select"]),
+    ("plan", &["linear", "select", "linearise"]),
     ("accumulate", &["build", "linear", "select", "linearise", "plan"]),
     ("project", &["build", "select", "accumulate"]),
     ("simplify", &["infer"]),

@@ -135,8 +135,9 @@ pub fn transform(model: Model, options: &Options) -> Result<(Model, Summary)> {
     let e = Emit::new(std::mem::take(&mut model.graph), opset);
     let network = linearise(&e, &order, input, &values)?;
     let sample = sample_dims(&e, input, &layers);
-    let plan = plan::plan(&network.program, &sample, &layers, options.limits)?;
-    let terms = project_layers(&e, &network, input, &layers, &sample, &plan, options)?;
+    let samples = sample_places(&e, &network, input, &layers)?;
+    let plan = plan::plan(&network, samples.as_deref(), &sample, &layers, options.limits)?;
+    let terms = project_layers(&e, &network, input, &layers, (&sample, samples), &plan, options)?;
     let steps = network.program.steps().iter();
     let steps =
         steps.map(|s| (e.graph(|graph| graph.label(s.node).to_owned()), s.map.name())).collect();
@@ -161,11 +162,10 @@ fn project_layers(
     network: &Linearised,
     input: ValueId,
     layers: &[Layer],
-    sample: &[crate::graph::Dim],
+    (sample, samples): (&[crate::graph::Dim], Option<Vec<Option<Samples>>>),
     plan: &Plan,
     options: &Options,
 ) -> Result<Vec<Vec<String>>> {
-    let samples = sample_places(e, network, input, layers)?;
     let places = samples.as_deref();
     let chosen: Vec<_> = layers
         .iter()
@@ -179,6 +179,7 @@ fn project_layers(
         network,
         layers,
         chosen: &chosen,
+        sights: &plan.sights,
         samples: places,
         weights: options.emit.iter().any(|q| q.needs_weights()),
         bias: options.emit.contains(&Quantity::Bias),

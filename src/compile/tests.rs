@@ -1,6 +1,7 @@
 //! Models in the text syntax, transformed and run in tract: samples that mix, values used twice,
 //! types, and forms that a case of one node can't show.
 
+mod local;
 mod second_order;
 
 use std::collections::{HashMap, HashSet};

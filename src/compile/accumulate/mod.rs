@@ -1,6 +1,7 @@
 //! From the linear program and the plan to the rows of the Jacobian and the switched bias.
 
 mod forward;
+mod local;
 mod reverse;
 mod rows;
 mod seeds;
@@ -8,7 +9,7 @@ mod seeds;
 use super::build::{Emit, Expr};
 use super::linear::Samples;
 use super::linearise::Linearised;
-use super::plan::Direction;
+use super::plan::{Direction, Sight};
 use super::select::Layer;
 use crate::graph::{Dim, NodeId};
 pub use seeds::{Chosen, choose};
@@ -23,6 +24,8 @@ pub struct Task<'e, 'p> {
     pub layers: &'p [Layer],
     /// The neurons chosen of each layer.
     pub chosen: &'p [Chosen<'e>],
+    /// What the neurons of each layer see of the variables.
+    pub sights: &'p [Sight],
     /// Where the samples lie in each variable; `None` where all is one sample.
     pub samples: Option<&'p [Option<Samples>]>,
     /// Whether the weights are wanted.

@@ -1,5 +1,6 @@
 //! Rows of the Jacobian from the layers back to the input: a cotangent a neuron.
 
+use super::local::Local;
 use super::rows::Rows;
 use super::{Accumulated, Task};
 use crate::compile::build::Expr;
@@ -10,11 +11,10 @@ use crate::graph::{Dim, NodeId, fixed};
 pub(super) fn accumulate<'e>(task: &Task<'e, '_>) -> Vec<Accumulated<'e>> {
     let (e, network) = (task.e, task.network);
     let terms = if task.bias || task.bias_terms { network.terms(e) } else { Vec::new() };
-    let cotangents = sweep(task);
-    let biases: Vec<_> =
-        terms.iter().filter_map(|term| term_rows(task, term, &cotangents)).collect();
+    let swept = sweep(task);
+    let biases: Vec<_> = terms.iter().filter_map(|term| term_rows(task, term, &swept)).collect();
     let total = Rows::sum(biases.iter().map(|(_, rows)| rows.clone()).collect());
-    let input = cotangents[network.input.0].as_ref();
+    let input = swept.cotangents[network.input.0].as_ref();
     (0..task.layers.len())
         .map(|layer| {
             e.scope(&task.layers[layer].alias);
@@ -35,13 +35,25 @@ pub(super) fn accumulate<'e>(task: &Task<'e, '_>) -> Vec<Accumulated<'e>> {
         .collect()
 }
 
-/// The cotangent of every variable that has one.
-fn sweep<'e>(task: &Task<'e, '_>) -> Vec<Option<Rows<'e>>> {
+/// The cotangents of the variables.
+struct Swept<'e> {
+    /// Those of whole variables.
+    cotangents: Vec<Option<Rows<'e>>>,
+    /// Those within windows, by layer.
+    local: Vec<Local<'e>>,
+}
+
+fn sweep<'e>(task: &Task<'e, '_>) -> Swept<'e> {
     let (e, network) = (task.e, task.network);
     let program = &network.program;
     let mut parts: Vec<Vec<Rows>> = vec![Vec::new(); program.var_count()];
+    let mut local: Vec<Local> = Vec::new();
     for (layer, chosen) in task.chosen.iter().enumerate() {
         e.scope(&task.layers[layer].alias);
+        if let Some(seeded) = Local::seeded(task, layer) {
+            local.push(seeded);
+            continue;
+        }
         let var = network.layers[layer];
         let seed = chosen.cotangent(e, program.var(var), task.samples_of(var));
         parts[var.0].push(Rows::of(layer, chosen.count.clone(), seed));
@@ -49,6 +61,12 @@ fn sweep<'e>(task: &Task<'e, '_>) -> Vec<Option<Rows<'e>>> {
     let mut cotangents: Vec<Option<Rows>> = vec![None; program.var_count()];
     for step in program.steps().iter().rev() {
         e.scope_of(step.node);
+        for layer in &mut local {
+            step.outputs.iter().for_each(|&output| layer.settle(task, output));
+            for (var, rows) in layer.back(task, step) {
+                parts[var.0].push(rows);
+            }
+        }
         for output in &step.outputs {
             cotangents[output.0] = Rows::sum(std::mem::take(&mut parts[output.0]));
         }
@@ -57,9 +75,15 @@ fn sweep<'e>(task: &Task<'e, '_>) -> Vec<Option<Rows<'e>>> {
             parts[input.0].push(rows);
         }
     }
-    let input = network.input.0;
-    cotangents[input] = Rows::sum(std::mem::take(&mut parts[input]));
-    cotangents
+    let input = network.input;
+    for layer in &mut local {
+        layer.settle(task, input);
+        let windows = task.sights[layer.layer()].windows(input);
+        let patch = layer.of(input).zip(windows);
+        parts[input.0].extend(patch.map(|(patch, w)| layer.whole(task, input, patch, w)));
+    }
+    cotangents[input.0] = Rows::sum(std::mem::take(&mut parts[input.0]));
+    Swept { cotangents, local }
 }
 
 /// The cotangents of a step's inputs; its outputs may have different groups of rows.
@@ -88,12 +112,14 @@ fn back<'e>(task: &Task<'e, '_>, step: &Step, dy: &[Option<&Rows<'e>>]) -> Vec<(
 fn term_rows<'e>(
     task: &Task<'e, '_>,
     term: &Term<'e>,
-    cotangents: &[Option<Rows<'e>>],
+    swept: &Swept<'e>,
 ) -> Option<(NodeId, Rows<'e>)> {
-    let rows = cotangents[term.output.0].as_ref()?;
-    task.e.scope(&task.e.graph(|graph| graph.label(term.node).to_owned()));
+    task.e.scope_of(term.node);
     let place = task.samples_of(term.output);
-    Some((term.node, rows.with(contract(task, rows.value, term, place))))
+    let whole = swept.cotangents[term.output.0].as_ref();
+    let whole = whole.map(|rows| rows.with(contract(task, rows.value, term, place)));
+    let local = swept.local.iter().filter_map(|layer| layer.term(task, term));
+    Some((term.node, Rows::sum(local.chain(whole).collect())?))
 }
 
 /// `Σ cotangent ⊙ constant` over everything but seeds and samples, as `[K, N]`.
@@ -138,7 +164,7 @@ fn by_sample<'e>(rows: Expr<'e>, samples: Option<&Samples>, dims: &[Dim]) -> Exp
 }
 
 /// The sum over axes behind the seeds, which vanish.
-fn reduced<'e>(x: Expr<'e>, axes: &[usize]) -> Expr<'e> {
+pub(super) fn reduced<'e>(x: Expr<'e>, axes: &[usize]) -> Expr<'e> {
     let axes: Vec<_> = axes.iter().map(|a| a + 1).collect();
     if axes.is_empty() { x } else { x.reduce("ReduceSum", &axes, false) }
 }

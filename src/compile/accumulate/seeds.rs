@@ -1,7 +1,7 @@
 //! The chosen neurons of a layer: which they are, their activity, and the seeds that stand for them.
 
 use crate::compile::build::{Emit, Expr};
-use crate::compile::linear::{Samples, Var};
+use crate::compile::linear::{Place, Samples, Var};
 use crate::compile::select::{Layer, Neurons};
 use crate::graph::{DataType, Dim, Value, fixed};
 
@@ -65,6 +65,27 @@ impl<'e> Chosen<'e> {
     /// Whether each sample has neurons of its own.
     pub fn is_per_sample(&self) -> bool {
         self.per_sample
+    }
+
+    /// Where the neurons are in the layer's variable `[N, C, s…]`, and the channel of each, `[K, m]`
+    /// with `m` 1 where all samples have the same neurons and `N` where each has its own.
+    pub fn place(&self, e: &'e Emit, var: &Var) -> (Place<'e>, Expr<'e>) {
+        let one = Dim::Value(1);
+        let size = e.product(&var.dims[1..]);
+        let numbers = match self.indices {
+            None => e.range(&size).reshape(&[size.clone(), one]),
+            Some(indices) if self.per_sample => indices.transpose(&[1, 0]),
+            Some(indices) => nonnegative(indices, &size).reshape(&[self.count.clone(), one]),
+        };
+        let counts: Vec<i64> = var.dims[2..].iter().map(|d| fixed(d).unwrap_or(1)).collect();
+        let mut rest = numbers;
+        let mut positions: Vec<Expr> = Vec::new();
+        for &count in counts.iter().rev() {
+            positions.insert(0, rest.binary("Mod", e.int(count)));
+            rest = rest / e.int(count);
+        }
+        let (count, samples) = (self.count.clone(), self.samples.clone());
+        (Place { e, count, samples, positions, counts }, rest)
     }
 
     /// One-hot cotangents `[K, ..dims]` of the layer's variable, 1 at the neuron in every sample.

@@ -187,6 +187,13 @@ impl<'e> Expr<'e> {
         Self::filled(e, dtype, 0.0, dims)
     }
 
+    /// Ones of the given type and dimensions, all known.
+    pub fn ones(e: &'e Emit, dtype: DataType, dims: &[Dim]) -> Self {
+        let sizes: Vec<i64> = dims.iter().map(|d| fixed(d).unwrap_or(1)).collect();
+        let count: i64 = sizes.iter().product();
+        e.constant(Tensor::floats(dtype, sizes, &vec![1.0; count.max(0) as usize]))
+    }
+
     /// One number at every place of the given dimensions.
     pub fn filled(e: &'e Emit, dtype: DataType, number: f64, dims: &[Dim]) -> Self {
         let number = Tensor::floats(dtype, vec![1], &[number]);

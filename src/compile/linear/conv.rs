@@ -1,7 +1,7 @@
 //! Convolutions with a fixed kernel.
 
 use super::scale::only;
-use super::{Linear, Lower, Samples, Var};
+use super::{Linear, Local, Lower, Patch, Place, Samples, Span, Var, Windows};
 use crate::compile::build::Expr;
 use crate::graph::{Attr, Dim, ValueId, fixed};
 
@@ -29,6 +29,26 @@ impl Geometry {
     /// The elements a window reaches over along an axis.
     pub fn reach(&self, axis: usize) -> i64 {
         (self.kernel[axis] - 1) * self.dilations[axis] + 1
+    }
+
+    /// The windows of the input that the given windows of the output read.
+    pub fn reached(&self, windows: &[Span]) -> Option<Vec<Span>> {
+        let axis = |(axis, window): (usize, &Span)| {
+            let apart = window.apart(self.strides[axis])?;
+            Some(Span {
+                start: apart.start.checked_sub(self.begin[axis])?,
+                length: apart.length.checked_add(self.reach(axis) - 1)?,
+                ..apart
+            })
+        };
+        let same = windows.len() == self.rank();
+        same.then(|| windows.iter().enumerate().map(axis).collect()).flatten()
+    }
+
+    /// The same windows with nothing around.
+    pub(super) fn unpadded(&self) -> Self {
+        let none = vec![0; self.rank()];
+        Self { begin: none.clone(), end: none, ..self.clone() }
     }
 
     fn attributes(&self, group: i64) -> Vec<(&'static str, Attr)> {
@@ -73,16 +93,54 @@ impl Linear for Conv {
     }
 
     fn forward<'e>(&self, at: &Lower<'e, '_>, x: &[Option<Expr<'e>>]) -> Expr<'e> {
-        gather_windows(at, self.kernel, self.group, &self.geometry, only(x), &at.out_dims())
+        gather(at, (self.kernel, self.group, &self.geometry), only(x), &at.out_dims())
     }
 
     fn transposed<'e>(&self, at: &Lower<'e, '_>, dy: Expr<'e>) -> Vec<Expr<'e>> {
-        let to = at.in_dims(0);
-        vec![spread_windows(at, self.kernel, self.group, &self.geometry, dy, &to)]
+        vec![spread(at, (self.kernel, self.group, &self.geometry), dy, &at.in_dims(0))]
     }
 
     fn samples(&self, inputs: &[(&Var, &Samples)], _: &Var) -> Option<Samples> {
         (inputs[0].1.axis == 0).then(|| inputs[0].1.clone())
+    }
+
+    fn local(&self) -> Option<&dyn Local> {
+        Some(self)
+    }
+}
+
+impl Local for Conv {
+    fn reach(&self, _: &[&Var], _: &Var, windows: &[Span]) -> Option<Vec<Vec<Span>>> {
+        self.geometry.reached(windows).map(|windows| vec![windows])
+    }
+
+    fn keeps_channels(&self) -> bool {
+        false
+    }
+
+    /// The cotangent of one position of one channel is that channel's kernel, taken, not multiplied.
+    fn pull<'e>(
+        &self,
+        at: &Lower<'e, '_>,
+        place: &Place<'e>,
+        windows: &Windows,
+        dy: Patch<'e>,
+    ) -> Vec<Patch<'e>> {
+        let point = windows.output.iter().all(|w| w.length == 1);
+        let dense = self.group == 1 && self.geometry.dilations.iter().all(|&d| d == 1);
+        let value = match dy.channel.filter(|_| point && dense) {
+            Some(channel) => dy.value * at.coefficient(self.kernel).gather(channel, 0),
+            None => {
+                let dy = place.all_neurons(place.all_channels(dy, at.output)).value;
+                let mut to = dy.dims();
+                to[2] = at.inputs[0].dims[1].clone();
+                for (axis, window) in windows.inputs[0].iter().enumerate() {
+                    to[axis + 3] = Dim::Value(window.length as i32);
+                }
+                spread(at, (self.kernel, self.group, &self.geometry.unpadded()), dy, &to)
+            }
+        };
+        vec![place.masked(Patch { value, channel: None }, &windows.inputs[0], at.inputs[0])]
     }
 }
 
@@ -92,12 +150,11 @@ impl Linear for ConvTranspose {
     }
 
     fn forward<'e>(&self, at: &Lower<'e, '_>, x: &[Option<Expr<'e>>]) -> Expr<'e> {
-        spread_windows(at, self.kernel, self.group, &self.geometry, only(x), &at.out_dims())
+        spread(at, (self.kernel, self.group, &self.geometry), only(x), &at.out_dims())
     }
 
     fn transposed<'e>(&self, at: &Lower<'e, '_>, dy: Expr<'e>) -> Vec<Expr<'e>> {
-        let to = at.in_dims(0);
-        vec![gather_windows(at, self.kernel, self.group, &self.geometry, dy, &to)]
+        vec![gather(at, (self.kernel, self.group, &self.geometry), dy, &at.in_dims(0))]
     }
 
     fn samples(&self, inputs: &[(&Var, &Samples)], _: &Var) -> Option<Samples> {
@@ -105,8 +162,8 @@ impl Linear for ConvTranspose {
     }
 }
 
-/// Conv of `[K, N, C, s…]` to the dimensions `to`, the seeds folded into the batch.
-fn gather_windows<'e>(
+/// Conv of images `[B, C, s…]` to the dimensions `to`.
+pub(super) fn gather_windows<'e>(
     at: &Lower<'e, '_>,
     kernel: ValueId,
     group: i64,
@@ -114,24 +171,22 @@ fn gather_windows<'e>(
     x: Expr<'e>,
     to: &[Dim],
 ) -> Expr<'e> {
-    let folded = fold(x);
     let kernel = at.coefficient(kernel);
-    let y = at.e.op("Conv", &[folded, kernel], &geometry.attributes(group));
+    let mut y = at.e.op("Conv", &[x, kernel], &geometry.attributes(group));
     // A transposed convolution whose output is padded by a whole stride has windows of its own.
     let mut dims = y.dims();
-    let mut y = y;
     for axis in 2..dims.len() {
-        if dims[axis] != to[axis + 1] {
-            y = y.slice(axis, &Dim::Value(0), &to[axis + 1]);
-            dims[axis] = to[axis + 1].clone();
+        if dims[axis] != to[axis] {
+            y = y.slice(axis, &Dim::Value(0), &to[axis]);
+            dims[axis] = to[axis].clone();
             y = y.assume(&dims);
         }
     }
-    y.reshape(to)
+    y
 }
 
-/// ConvTranspose of `[K, N, M, o…]` to the dimensions `to`, the seeds folded into the batch.
-fn spread_windows<'e>(
+/// ConvTranspose of images `[B, M, o…]` to the dimensions `to`.
+pub(super) fn spread_windows<'e>(
     at: &Lower<'e, '_>,
     kernel: ValueId,
     group: i64,
@@ -139,14 +194,14 @@ fn spread_windows<'e>(
     dy: Expr<'e>,
     to: &[Dim],
 ) -> Expr<'e> {
-    let sizes = &to[3..];
+    let sizes = &to[2..];
     let from = dy.dims();
     // What the stride left over at the end. Where that is only known at run time, the most it can
     // be is computed and the rest cut away.
     let rest = |axis: usize| {
         let stride = Dim::Value(geometry.strides[axis] as i32);
         let padded = geometry.begin[axis] + geometry.end[axis] - geometry.reach(axis);
-        let spread = (from[axis + 3].clone() - Dim::Value(1)) * stride;
+        let spread = (from[axis + 2].clone() - Dim::Value(1)) * stride;
         fixed(&(sizes[axis].clone() + Dim::Value(padded as i32) - spread).simplify())
     };
     let rests: Vec<Option<i64>> = (0..geometry.rank()).map(rest).collect();
@@ -157,7 +212,7 @@ fn spread_windows<'e>(
         attributes.push(("output_padding", extras.into()));
     }
     let kernel = at.coefficient(kernel);
-    let mut x = at.e.op("ConvTranspose", &[fold(dy), kernel], &attributes);
+    let mut x = at.e.op("ConvTranspose", &[dy, kernel], &attributes);
     let mut dims = x.dims();
     for axis in 0..geometry.rank() {
         if rests[axis].is_none() && geometry.strides[axis] != 1 {
@@ -165,12 +220,26 @@ fn spread_windows<'e>(
         }
         dims[axis + 2] = sizes[axis].clone();
     }
-    x.assume(&dims).reshape(to)
+    x.assume(&dims)
 }
 
-fn fold(x: Expr<'_>) -> Expr<'_> {
-    let dims = x.dims();
-    let mut folded = vec![x.e.product(&dims[..2])];
-    folded.extend_from_slice(&dims[2..]);
-    x.reshape(&folded)
+/// [`gather_windows`] of `[K, N, C, s…]`, the seeds folded into the batch.
+fn gather<'e>(at: &Lower<'e, '_>, with: Kernel<'_>, x: Expr<'e>, to: &[Dim]) -> Expr<'e> {
+    let (kernel, group, geometry) = with;
+    let x = x.reshape(&folded(at, &x.dims()));
+    gather_windows(at, kernel, group, geometry, x, &folded(at, to)).reshape(to)
+}
+
+/// [`spread_windows`] of `[K, N, M, o…]`, the seeds folded into the batch.
+fn spread<'e>(at: &Lower<'e, '_>, with: Kernel<'_>, dy: Expr<'e>, to: &[Dim]) -> Expr<'e> {
+    let (kernel, group, geometry) = with;
+    let dy = dy.reshape(&folded(at, &dy.dims()));
+    spread_windows(at, kernel, group, geometry, dy, &folded(at, to)).reshape(to)
+}
+
+/// A kernel, its number of groups, and its windows.
+type Kernel<'g> = (ValueId, i64, &'g Geometry);
+
+fn folded(at: &Lower, dims: &[Dim]) -> Vec<Dim> {
+    std::iter::once(at.e.product(&dims[..2])).chain(dims[2..].iter().cloned()).collect()
 }

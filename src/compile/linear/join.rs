@@ -1,6 +1,6 @@
 //! Steps of several inputs.
 
-use super::{Linear, Lower, Samples, Var};
+use super::{Linear, Local, Lower, Patch, Place, Samples, Span, Var, Windows};
 use crate::compile::build::Expr;
 use crate::graph::Dim;
 
@@ -24,6 +24,30 @@ impl Linear for Sum {
 
     fn samples(&self, inputs: &[(&Var, &Samples)], _: &Var) -> Option<Samples> {
         agreed(inputs)
+    }
+
+    fn local(&self) -> Option<&dyn Local> {
+        Some(self)
+    }
+}
+
+impl Local for Sum {
+    fn reach(&self, inputs: &[&Var], _: &Var, windows: &[Span]) -> Option<Vec<Vec<Span>>> {
+        Some(vec![windows.to_vec(); inputs.len()])
+    }
+
+    fn keeps_channels(&self) -> bool {
+        true
+    }
+
+    fn pull<'e>(
+        &self,
+        at: &Lower<'e, '_>,
+        _: &Place<'e>,
+        _: &Windows,
+        dy: Patch<'e>,
+    ) -> Vec<Patch<'e>> {
+        vec![dy; at.inputs.len()]
     }
 }
 
@@ -57,6 +81,38 @@ impl Linear for Concat {
 
     fn samples(&self, inputs: &[(&Var, &Samples)], _: &Var) -> Option<Samples> {
         agreed(inputs).filter(|samples| samples.axis != self.axis)
+    }
+
+    fn local(&self) -> Option<&dyn Local> {
+        Some(self)
+    }
+}
+
+impl Local for Concat {
+    fn reach(&self, inputs: &[&Var], _: &Var, windows: &[Span]) -> Option<Vec<Vec<Span>>> {
+        (self.axis == 1).then(|| vec![windows.to_vec(); inputs.len()])
+    }
+
+    fn keeps_channels(&self) -> bool {
+        false
+    }
+
+    fn pull<'e>(
+        &self,
+        at: &Lower<'e, '_>,
+        place: &Place<'e>,
+        _: &Windows,
+        dy: Patch<'e>,
+    ) -> Vec<Patch<'e>> {
+        let all = place.all_channels(dy, at.output).value;
+        let mut start = Dim::Value(0);
+        let part = |input: &&Var| {
+            let end = (start.clone() + input.dims[1].clone()).simplify();
+            let part = all.slice(2, &start, &end);
+            start = end;
+            Patch { value: part, channel: None }
+        };
+        at.inputs.iter().map(part).collect()
     }
 }
 

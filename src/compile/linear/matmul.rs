@@ -1,7 +1,7 @@
 //! Matrix products with one operand fixed.
 
 use super::scale::only;
-use super::{Linear, Lower, Samples, Var};
+use super::{Linear, Local, Lower, Patch, Place, Samples, Span, Var, Windows};
 use crate::compile::build::Expr;
 use crate::graph::ValueId;
 
@@ -44,6 +44,38 @@ impl Linear for MatMul {
         let rank = input.dims.len();
         let contracted = if self.side == Side::Right { rank - 1 } else { rank - 2 };
         (samples.axis != contracted).then(|| samples.clone())
+    }
+
+    fn local(&self) -> Option<&dyn Local> {
+        Some(self)
+    }
+}
+
+impl Local for MatMul {
+    fn reach(&self, inputs: &[&Var], _: &Var, windows: &[Span]) -> Option<Vec<Vec<Span>>> {
+        let flat = windows.is_empty() && inputs[0].dims.len() == 2;
+        (flat && self.side == Side::Right).then(|| vec![Vec::new()])
+    }
+
+    fn keeps_channels(&self) -> bool {
+        false
+    }
+
+    /// The cotangent of one neuron is its column of `A`, taken, not multiplied.
+    fn pull<'e>(
+        &self,
+        at: &Lower<'e, '_>,
+        _: &Place<'e>,
+        _: &Windows,
+        dy: Patch<'e>,
+    ) -> Vec<Patch<'e>> {
+        let matrix = at.coefficient(self.matrix);
+        let value = match dy.channel {
+            None => self.product(at, dy.value, !self.transpose),
+            Some(channel) if self.transpose => dy.value * matrix.gather(channel, 0),
+            Some(channel) => dy.value * matrix.gather(channel, 1).transpose(&[1, 2, 0]),
+        };
+        vec![Patch { value, channel: None }]
     }
 }
 

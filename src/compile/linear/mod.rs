@@ -13,12 +13,14 @@ mod einsum;
 mod elements;
 mod gather;
 mod join;
+mod local;
 mod matmul;
 mod samples;
 mod scale;
 mod scan;
 mod shape;
 mod slice;
+mod window_sums;
 
 use std::fmt::Debug;
 
@@ -32,12 +34,14 @@ pub use einsum::Einsum;
 pub use elements::{CumSum, GatherElements, ScatterElements};
 pub use gather::{Gather, Winners};
 pub use join::{Concat, Sum, add_all};
+pub use local::{Local, Patch, Place, Span, Windows};
 pub use matmul::{MatMul, Side};
 pub use samples::{Samples, Spread, place_samples, spread};
 pub use scale::{Cast, Scale};
 pub use scan::{Scan, Track};
 pub use shape::{Broadcast, Reshape, SumTo, Transpose};
 pub use slice::{Pad, Reverse, Stride, Window};
+pub use window_sums::WindowSums;
 
 /// The identity of a variable within its program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -73,6 +77,11 @@ pub trait Linear: Debug {
     /// Where the samples of a batch lie in the output, given where they lie in each input; `None`
     /// where samples are mixed, or can't be shown not to be.
     fn samples(&self, inputs: &[(&Var, &Samples)], output: &Var) -> Option<Samples>;
+
+    /// The step between windows of its variables, where it is local.
+    fn local(&self) -> Option<&dyn Local> {
+        None
+    }
 }
 
 /// A linear map of several variables to several, written in two directions. Every [`Linear`] is one.
@@ -92,6 +101,11 @@ pub trait Map: Debug {
         inputs: &[Option<(&Var, &Samples)>],
         outputs: &[&Var],
     ) -> Vec<Option<Samples>>;
+
+    /// The step between windows of its variables, where it is local.
+    fn local(&self) -> Option<&dyn Local> {
+        None
+    }
 }
 
 impl<T: Linear> Map for T {
@@ -117,6 +131,10 @@ impl<T: Linear> Map for T {
     ) -> Vec<Option<Samples>> {
         let inputs: Vec<_> = inputs.iter().flatten().copied().collect();
         outputs.iter().map(|output| Linear::samples(self, &inputs, output)).collect()
+    }
+
+    fn local(&self) -> Option<&dyn Local> {
+        Linear::local(self)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Element-wise steps.
 
-use super::{Linear, Lower, Samples, Var};
+use super::{Linear, Local, Lower, Patch, Place, Samples, Span, Var, Windows};
 use crate::compile::build::Expr;
 use crate::graph::ValueId;
 
@@ -25,6 +25,31 @@ impl Linear for Scale {
     fn samples(&self, inputs: &[(&Var, &Samples)], _: &Var) -> Option<Samples> {
         Some(inputs[0].1.clone())
     }
+
+    fn local(&self) -> Option<&dyn Local> {
+        Some(self)
+    }
+}
+
+impl Local for Scale {
+    fn reach(&self, _: &[&Var], _: &Var, windows: &[Span]) -> Option<Vec<Vec<Span>>> {
+        Some(vec![windows.to_vec()])
+    }
+
+    fn keeps_channels(&self) -> bool {
+        true
+    }
+
+    fn pull<'e>(
+        &self,
+        at: &Lower<'e, '_>,
+        place: &Place<'e>,
+        windows: &Windows,
+        dy: Patch<'e>,
+    ) -> Vec<Patch<'e>> {
+        let c = place.patch(at.coefficient(self.0), at.output, windows.output, dy.channel);
+        vec![Patch { value: dy.value * c, ..dy }]
+    }
 }
 
 /// `y = x` in another float type.
@@ -46,6 +71,30 @@ impl Linear for Cast {
 
     fn samples(&self, inputs: &[(&Var, &Samples)], _: &Var) -> Option<Samples> {
         Some(inputs[0].1.clone())
+    }
+
+    fn local(&self) -> Option<&dyn Local> {
+        Some(self)
+    }
+}
+
+impl Local for Cast {
+    fn reach(&self, _: &[&Var], _: &Var, windows: &[Span]) -> Option<Vec<Vec<Span>>> {
+        Some(vec![windows.to_vec()])
+    }
+
+    fn keeps_channels(&self) -> bool {
+        true
+    }
+
+    fn pull<'e>(
+        &self,
+        at: &Lower<'e, '_>,
+        _: &Place<'e>,
+        _: &Windows,
+        dy: Patch<'e>,
+    ) -> Vec<Patch<'e>> {
+        vec![Patch { value: dy.value.cast(at.inputs[0].dtype), ..dy }]
     }
 }
 

@@ -1,7 +1,7 @@
 //! Steps that cut, embed, thin out and reverse along one axis.
 
 use super::scale::only;
-use super::{Linear, Lower, Samples, Var};
+use super::{Linear, Local, Lower, Patch, Place, Samples, Span, Var, Windows};
 use crate::compile::build::Expr;
 use crate::graph::{Dim, fixed};
 
@@ -39,6 +39,36 @@ impl Linear for Window {
     fn samples(&self, inputs: &[(&Var, &Samples)], _: &Var) -> Option<Samples> {
         unless_on(self.axis, inputs[0].1)
     }
+
+    fn local(&self) -> Option<&dyn Local> {
+        Some(self)
+    }
+}
+
+impl Local for Window {
+    fn reach(&self, _: &[&Var], _: &Var, windows: &[Span]) -> Option<Vec<Vec<Span>>> {
+        shifted(windows, self.axis, fixed(&self.start)?)
+    }
+
+    fn keeps_channels(&self) -> bool {
+        self.axis > 1
+    }
+
+    fn pull<'e>(
+        &self,
+        at: &Lower<'e, '_>,
+        place: &Place<'e>,
+        _: &Windows,
+        dy: Patch<'e>,
+    ) -> Vec<Patch<'e>> {
+        if self.axis > 1 {
+            return vec![dy];
+        }
+        let all = place.all_channels(dy, at.output).value;
+        let mut to = all.dims();
+        to[2] = at.inputs[0].dims[1].clone();
+        vec![Patch { value: embed(all, self.axis, &self.start, &to), channel: None }]
+    }
 }
 
 impl Linear for Pad {
@@ -56,6 +86,36 @@ impl Linear for Pad {
 
     fn samples(&self, inputs: &[(&Var, &Samples)], _: &Var) -> Option<Samples> {
         unless_on(self.axis, inputs[0].1)
+    }
+
+    fn local(&self) -> Option<&dyn Local> {
+        Some(self)
+    }
+}
+
+impl Local for Pad {
+    fn reach(&self, _: &[&Var], _: &Var, windows: &[Span]) -> Option<Vec<Vec<Span>>> {
+        shifted(windows, self.axis, -fixed(&self.start)?)
+    }
+
+    fn keeps_channels(&self) -> bool {
+        self.axis > 1
+    }
+
+    fn pull<'e>(
+        &self,
+        at: &Lower<'e, '_>,
+        place: &Place<'e>,
+        windows: &Windows,
+        dy: Patch<'e>,
+    ) -> Vec<Patch<'e>> {
+        if self.axis > 1 {
+            return vec![place.masked(dy, &windows.inputs[0], at.inputs[0])];
+        }
+        let all = place.all_channels(dy, at.output).value;
+        let mut to = all.dims();
+        to[2] = at.inputs[0].dims[1].clone();
+        vec![Patch { value: cut(all, self.axis, &self.start, &to), channel: None }]
     }
 }
 
@@ -78,20 +138,41 @@ impl Linear for Stride {
     }
 
     fn transposed<'e>(&self, at: &Lower<'e, '_>, dy: Expr<'e>) -> Vec<Expr<'e>> {
-        let axis = self.axis + 1;
-        let target = at.in_dims(0);
-        let mut between = dy.dims();
-        between.insert(axis + 1, Dim::Value(1));
-        let mut dilated = between.clone();
-        dilated[axis + 1] = Dim::Value(self.step as i32);
-        let apart = embed(dy.reshape(&between), self.axis + 1, &Dim::Value(0), &dilated);
-        let mut long = target.clone();
-        long[axis] = (dy.dims()[axis].clone() * dilated[axis + 1].clone()).simplify();
-        vec![cut(apart.reshape(&long), self.axis, &Dim::Value(0), &target)]
+        vec![apart(dy, self.axis, self.step, &at.in_dims(0))]
     }
 
     fn samples(&self, inputs: &[(&Var, &Samples)], _: &Var) -> Option<Samples> {
         unless_on(self.axis, inputs[0].1)
+    }
+
+    fn local(&self) -> Option<&dyn Local> {
+        Some(self)
+    }
+}
+
+impl Local for Stride {
+    fn reach(&self, _: &[&Var], _: &Var, windows: &[Span]) -> Option<Vec<Vec<Span>>> {
+        let mut windows = windows.to_vec();
+        let window = windows.get_mut(self.axis.checked_sub(2)?)?;
+        *window = window.apart(self.step)?;
+        Some(vec![windows])
+    }
+
+    fn keeps_channels(&self) -> bool {
+        true
+    }
+
+    fn pull<'e>(
+        &self,
+        _: &Lower<'e, '_>,
+        _: &Place<'e>,
+        windows: &Windows,
+        dy: Patch<'e>,
+    ) -> Vec<Patch<'e>> {
+        let mut to = dy.value.dims();
+        let length = windows.inputs[0][self.axis - 2].length;
+        to[self.axis + 1] = Dim::Value(length as i32);
+        vec![Patch { value: apart(dy.value, self.axis, self.step, &to), ..dy }]
     }
 }
 
@@ -123,6 +204,32 @@ impl Linear for Reverse {
 fn strided(x: Expr<'_>, axis: usize, start: i64, end: i64, step: i64) -> Expr<'_> {
     let [start, end, axis, step] = [start, end, axis as i64, step].map(|v| x.e.ints(&[v]));
     x.e.op("Slice", &[x, start, end, axis, step], &[])
+}
+
+/// `dy` with `step − 1` zeros between its elements along an axis, cut to the dimensions `to`.
+fn apart<'e>(dy: Expr<'e>, axis: usize, step: i64, to: &[Dim]) -> Expr<'e> {
+    let mut between = dy.dims();
+    between.insert(axis + 2, Dim::Value(1));
+    let mut dilated = between.clone();
+    dilated[axis + 2] = Dim::Value(step as i32);
+    let apart = embed(dy.reshape(&between), axis + 1, &Dim::Value(0), &dilated);
+    let mut long = to.to_vec();
+    long[axis + 1] = (dy.dims()[axis + 1].clone() * dilated[axis + 2].clone()).simplify();
+    cut(apart.reshape(&long), axis, &Dim::Value(0), to)
+}
+
+/// The windows moved along an axis that is no sample's; where it is the channels', they stay.
+fn shifted(windows: &[Span], axis: usize, by: i64) -> Option<Vec<Vec<Span>>> {
+    let mut windows = windows.to_vec();
+    match axis {
+        0 => return None,
+        1 => {}
+        _ => {
+            let window = windows.get_mut(axis - 2)?;
+            window.start = window.start.checked_add(by)?;
+        }
+    }
+    Some(vec![windows])
 }
 
 fn cut<'e>(x: Expr<'e>, axis: usize, start: &Dim, to: &[Dim]) -> Expr<'e> {

@@ -1,11 +1,16 @@
 //! Decisions: direction and memory, from what the linear program and the layers are.
 
+mod windows;
+
 use std::fmt;
 
-use super::linear::Program;
+use super::linear::{Program, Samples};
+use super::linearise::Linearised;
 use super::select::{Layer, Neurons, neuron_count};
 use crate::error::{Error, Result};
 use crate::graph::{Dim, fixed};
+
+pub use windows::{Sight, sight};
 
 /// In which direction Jacobians are accumulated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +41,8 @@ pub struct Plan {
     pub forward_seeds: Option<i64>,
     /// The most bytes that one run holds for the projection, unknown sizes taken as 1.
     pub memory: u64,
+    /// What the neurons of each layer see.
+    pub sights: Vec<Sight>,
 }
 
 /// Limits and overrides.
@@ -54,7 +61,15 @@ pub struct Limits {
 ///
 /// # Errors
 /// When a run would hold more than the limit.
-pub fn plan(program: &Program, input: &[Dim], layers: &[Layer], limits: Limits) -> Result<Plan> {
+pub fn plan(
+    network: &Linearised,
+    samples: Option<&[Option<Samples>]>,
+    input: &[Dim],
+    layers: &[Layer],
+    limits: Limits,
+) -> Result<Plan> {
+    let program = &network.program;
+    let sights = network.layers.iter().map(|&layer| sight(program, layer, samples)).collect();
     let forward_seeds = neuron_count(input);
     let counts: Option<Vec<i64>> = layers.iter().map(chosen_count).collect();
     let reverse_seeds = counts.map(|counts| counts.iter().fold(0i64, |a, b| a.saturating_add(*b)));
@@ -70,7 +85,7 @@ pub fn plan(program: &Program, input: &[Dim], layers: &[Layer], limits: Limits) 
     let outputs = rows.saturating_mul(elements(input)).saturating_mul(3 * 4);
     let memory =
         seeds.saturating_mul(widest_step(program)).saturating_mul(4).saturating_add(outputs);
-    let plan = Plan { direction, reverse_seeds, forward_seeds, memory };
+    let plan = Plan { direction, reverse_seeds, forward_seeds, memory, sights };
     match limits.memory {
         Some(limit) if memory > limit => Err(Error::request(format!(
             "one run would hold about {} for {rows} neurons, more than --memory {}",

@@ -25,7 +25,10 @@ fn max_pool(cx: &Rule) -> Result<()> {
     cx.homogeneous();
     refuse_same_with_gaps(cx)?;
     let indices = indices_of(cx)?;
-    cx.emit(0, cx.dx(0)?.winners(indices, cx.y_dims(0)?));
+    let (dx, y_dims) = (cx.dx(0)?, cx.y_dims(0)?);
+    let kernel = cx.node.ints("kernel_shape")?.unwrap_or_default().to_vec();
+    let windows = geometry(cx, kernel, &dx.dims(), &y_dims).ok().map(|w| w.geometry);
+    cx.emit(0, dx.winners(indices, windows, y_dims));
     Ok(())
 }
 
@@ -73,25 +76,19 @@ fn average_pool(cx: &Rule) -> Result<()> {
     }
     let windows = geometry(cx, kernel, &x_dims, &y_dims)?;
     let share = share(cx, &windows, &x_dims, &y_dims, dx.dtype())?;
-    cx.emit(0, window_sums(cx, dx, windows.geometry, &y_dims)?.scale(share));
+    cx.emit(0, window_sums(cx, dx, windows.geometry, &y_dims).scale(share));
     Ok(())
 }
 
-/// The sums over the windows of each channel: a convolution of single channels with ones.
+/// The sums over the windows of each channel.
 pub(super) fn window_sums<'r, 'e>(
     cx: &'r Rule<'e>,
     dx: super::Tangent<'r, 'e>,
     geometry: Geometry,
     y_dims: &[Dim],
-) -> Result<super::Tangent<'r, 'e>> {
-    let x_dims = dx.dims();
+) -> super::Tangent<'r, 'e> {
     let ones = ones(cx, &geometry, dx.dtype());
-    let single = |dims: &[Dim]| -> Vec<Dim> {
-        let images = cx.e.product(&dims[..2]);
-        [images, Dim::Value(1)].into_iter().chain(dims[2..].iter().cloned()).collect()
-    };
-    let (from, to) = (single(&x_dims), single(y_dims));
-    Ok(dx.reshape(&from).conv(ones.id, 1, geometry, to).reshape(y_dims))
+    dx.window_sums(ones.id, geometry, y_dims.to_vec())
 }
 
 fn ones<'e>(cx: &Rule<'e>, geometry: &Geometry, dtype: DataType) -> Expr<'e> {

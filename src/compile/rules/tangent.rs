@@ -155,14 +155,20 @@ impl<'r, 'e> Tangent<'r, 'e> {
         self.step(step::ConvTranspose { kernel, group, geometry }, dims)
     }
 
+    /// The sums over the windows of each channel, to the dimensions `dims`; `ones` is a kernel of ones.
+    pub fn window_sums(self, ones: ValueId, geometry: Geometry, dims: Vec<Dim>) -> Self {
+        self.step(step::WindowSums { ones, geometry }, dims)
+    }
+
     /// Elements by index along an axis, as the operator Gather, to the dimensions `dims`.
     pub fn gather(self, axis: usize, indices: ValueId, dims: Vec<Dim>) -> Self {
         self.step(step::Gather { axis, indices }, dims)
     }
 
-    /// The winners of pooling windows by their flat indices of dimensions `dims`.
-    pub fn winners(self, indices: ValueId, dims: Vec<Dim>) -> Self {
-        self.step(step::Winners { indices }, dims)
+    /// The winners of pooling windows by their flat indices of dimensions `dims`; `geometry` says
+    /// how the windows lie, where that is known.
+    pub fn winners(self, indices: ValueId, geometry: Option<Geometry>, dims: Vec<Dim>) -> Self {
+        self.step(step::Winners { indices, geometry }, dims)
     }
 
     /// The sum of changes of the same dimensions.

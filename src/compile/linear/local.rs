@@ -1,0 +1,325 @@
+//! What a neuron sees: cotangents that are zero outside a window of each variable.
+//!
+//! The cotangent of one position of a convolution's output is zero outside a small window of every
+//! variable before it, so only the windows are computed, each neuron's at its own place. The variables
+//! are `[N, C, s…]` with the samples on axis 0 and any number of spatial axes, none for fully connected
+//! layers. Invariant: what a window holds outside its variable is zero.
+
+use super::{Lower, Var};
+use crate::compile::build::{Emit, Expr};
+use crate::graph::{DataType, Dim, fixed};
+
+/// A window along one axis: the one of a neuron at position `p` begins at `p·stride + start`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The distance of the windows of neighbouring positions.
+    pub stride: i64,
+    /// Where the window of position 0 begins; negative in the padding.
+    pub start: i64,
+    /// The number of elements.
+    pub length: i64,
+}
+
+impl Span {
+    /// The window that is the position itself.
+    pub const POINT: Self = Self { stride: 1, start: 0, length: 1 };
+
+    /// The smallest window around both; none where they move at different rates.
+    pub fn union(self, other: Self) -> Option<Self> {
+        let start = self.start.min(other.start);
+        let end = (self.start + self.length).max(other.start + other.length);
+        (self.stride == other.stride).then_some(Self { start, length: end - start, ..self })
+    }
+
+    /// The window from the first to the last element once elements lie `step` apart.
+    pub fn apart(self, step: i64) -> Option<Self> {
+        Some(Self {
+            stride: self.stride.checked_mul(step)?,
+            start: self.start.checked_mul(step)?,
+            length: (self.length - 1).checked_mul(step)?.checked_add(1)?,
+        })
+    }
+
+    /// Whether the windows of the positions `0..count` all lie within `0..size`.
+    fn within(self, count: i64, size: i64) -> bool {
+        self.start >= 0 && (count - 1) * self.stride + self.start + self.length <= size
+    }
+}
+
+/// A cotangent within windows.
+#[derive(Clone, Copy)]
+pub struct Patch<'e> {
+    /// `[K, n, C, w…]`: `n` is 1 where all samples have the same, `K` is 1 where all neurons have.
+    pub value: Expr<'e>,
+    /// The only channel that is not zero, `[K, 1]` or `[K, N]`; then `C` is 1.
+    pub channel: Option<Expr<'e>>,
+}
+
+/// The windows of a step's variables, a [`Span`] a spatial axis.
+pub struct Windows<'p> {
+    /// Those of the output.
+    pub output: &'p [Span],
+    /// Those of each input that they reach.
+    pub inputs: &'p [Vec<Span>],
+}
+
+/// A step that maps windows to windows.
+pub trait Local {
+    /// The windows of each input that the given windows of the output reach; none where they are not
+    /// at the same place for every position, or the step is not local along an axis.
+    fn reach(&self, inputs: &[&Var], output: &Var, windows: &[Span]) -> Option<Vec<Vec<Span>>>;
+
+    /// Whether a channel of the output reaches that channel of the input only.
+    fn keeps_channels(&self) -> bool;
+
+    /// The cotangents of the inputs' windows, given that of the output's.
+    fn pull<'e>(
+        &self,
+        at: &Lower<'e, '_>,
+        place: &Place<'e>,
+        windows: &Windows,
+        dy: Patch<'e>,
+    ) -> Vec<Patch<'e>>;
+}
+
+/// Where the chosen neurons of a layer are.
+pub struct Place<'e> {
+    /// Where to emit.
+    pub e: &'e Emit,
+    /// The number `K` of neurons.
+    pub count: Dim,
+    /// The number `N` of samples.
+    pub samples: Dim,
+    /// The position along each spatial axis, `[K, m]` with `m` 1 or `N`.
+    pub positions: Vec<Expr<'e>>,
+    /// The number of positions along each spatial axis.
+    pub counts: Vec<i64>,
+}
+
+impl<'e> Place<'e> {
+    /// `[K, m, length]`: the elements of each window along an axis of size `size`; those outside are
+    /// moved to the border if `clamp`.
+    fn coordinates(&self, axis: usize, span: Span, clamp: Option<i64>) -> Expr<'e> {
+        let e = self.e;
+        let position = self.positions[axis];
+        let mut dims = position.dims();
+        dims.push(Dim::Value(1));
+        let offsets: Vec<i64> = (span.start..span.start + span.length).collect();
+        let all = position.reshape(&dims) * e.int(span.stride) + e.ints(&offsets);
+        match clamp.filter(|&size| !span.within(self.counts[axis], size)) {
+            Some(size) => all.binary("Max", e.int(0)).binary("Min", e.int(size - 1)),
+            None => all,
+        }
+    }
+
+    /// `x`, of dimensions `[K, m, length]`, along spatial axis `axis` of `rank` behind `between` axes.
+    fn along(x: Expr<'e>, axis: usize, rank: usize, between: usize) -> Expr<'e> {
+        let dims = x.dims();
+        let mut aligned = dims[..2].to_vec();
+        aligned.extend(std::iter::repeat_n(Dim::Value(1), between + rank));
+        aligned[2 + between + axis] = dims[2].clone();
+        x.reshape(&aligned)
+    }
+
+    /// The row-major number of every element of the windows in space, `[K, m, L]`.
+    fn numbers(&self, windows: &[Span], sizes: &[i64]) -> Expr<'e> {
+        let e = self.e;
+        let rank = windows.len();
+        let mut stride: i64 = sizes.iter().product();
+        let mut total: Option<Expr> = None;
+        for (axis, (&span, &size)) in windows.iter().zip(sizes).enumerate() {
+            stride /= size;
+            let own = self.coordinates(axis, span, Some(size));
+            let own = Self::along(own, axis, rank, 0);
+            let own = if stride == 1 { own } else { own * e.int(stride) };
+            total = Some(total.map_or(own, |sum| sum + own));
+        }
+        let lead = self.positions.first().map_or(vec![Dim::Value(1); 2], |p| p.dims());
+        let count = windows.iter().map(|w| w.length).product::<i64>();
+        let total = total.unwrap_or_else(|| e.int(0));
+        total.reshape(&[lead[0].clone(), lead[1].clone(), Dim::Value(count as i32)])
+    }
+
+    /// Where the windows begin, as a row-major number in windows of their size: `[K, m, 1, 1…]`.
+    pub fn first(&self, windows: &[Span]) -> Expr<'e> {
+        let e = self.e;
+        let mut stride: i64 = windows.iter().map(|w| w.length).product();
+        let axis = |(position, window): (&Expr<'e>, &Span)| {
+            stride /= window.length;
+            *position * e.int(window.stride * stride) + e.int(window.start * stride)
+        };
+        let sum = self.positions.iter().zip(windows).map(axis).reduce(|a, b| a + b);
+        let sum = sum.unwrap_or_else(|| e.int(0));
+        let mut dims = sum.dims();
+        dims.resize(windows.len() + 3, Dim::Value(1));
+        sum.reshape(&dims)
+    }
+
+    /// 1 inside the variable and 0 outside, `[K, m, 1, w…]`; none where all windows are inside.
+    fn inside(&self, windows: &[Span], sizes: &[i64], dtype: DataType) -> Option<Expr<'e>> {
+        let axis = |(axis, (&span, &size)): (usize, (&Span, &i64))| {
+            if span.within(self.counts[axis], size) {
+                return None;
+            }
+            let x = self.coordinates(axis, span, None);
+            let low = x.binary("GreaterOrEqual", self.e.int(0));
+            let inside = low.binary("And", x.binary("Less", self.e.int(size)));
+            Some(Self::along(inside.indicator(dtype), axis, windows.len(), 1))
+        };
+        windows.iter().zip(sizes).enumerate().filter_map(axis).reduce(|a, b| a * b)
+    }
+
+    /// The patch with zeros outside the variable.
+    pub fn masked(&self, patch: Patch<'e>, windows: &[Span], var: &Var) -> Patch<'e> {
+        let inside = self.inside(windows, &sizes(var), patch.value.dtype());
+        Patch { value: inside.map_or(patch.value, |mask| patch.value * mask), ..patch }
+    }
+
+    /// What the windows hold of a value that broadcasts to the variable: `[K, n, C, w…]`, of size 1
+    /// along axes where it is the same, and of `channel` alone where there is one.
+    pub fn patch(
+        &self,
+        value: Expr<'e>,
+        var: &Var,
+        windows: &[Span],
+        channel: Option<Expr<'e>>,
+    ) -> Expr<'e> {
+        let one = Dim::Value(1);
+        let mut own = value.dims();
+        let missing = var.dims.len().saturating_sub(own.len());
+        own.splice(..0, std::iter::repeat_n(one.clone(), missing));
+        let flat = own[2..].iter().all(|d| fixed(d) == Some(1));
+        let channel = channel.filter(|_| fixed(&own[1]) != Some(1));
+        if flat && channel.is_none() {
+            own.insert(0, one);
+            return value.reshape(&own);
+        }
+        let mut out: Vec<Dim> = vec![one.clone(); own.len() - 2];
+        let (numbers, space) = if flat {
+            (self.e.int(0).reshape(&[one.clone(), one.clone(), one.clone()]), 1)
+        } else {
+            own[2..].clone_from_slice(&var.dims[2..]);
+            out = windows.iter().map(|w| Dim::Value(w.length as i32)).collect();
+            let sizes = sizes(var);
+            (self.numbers(windows, &sizes), sizes.iter().product())
+        };
+        let full = value.expand(&own);
+        let table = full.reshape(&[own[0].clone(), own[1].clone(), Dim::Value(space as i32)]);
+        let taken = match channel {
+            None => self.take(table.transpose(&[0, 2, 1]), numbers).transpose(&[0, 1, 3, 2]),
+            Some(channel) => {
+                let mut dims = channel.dims();
+                dims.push(one.clone());
+                let places = channel.reshape(&dims) * self.e.int(space) + numbers;
+                let rows = self.e.product(&[own[1].clone(), Dim::Value(space as i32)]);
+                let taken = self.take(table.reshape(&[own[0].clone(), rows, one]), places);
+                taken.transpose(&[0, 1, 3, 2])
+            }
+        };
+        let dims: Vec<Dim> = taken.dims()[..3].iter().cloned().chain(out).collect();
+        taken.reshape(&dims)
+    }
+
+    /// Rows of a table `[n, S, C]` by their numbers `[K, m, L]`: `[K, n, L, C]`.
+    fn take(&self, table: Expr<'e>, numbers: Expr<'e>) -> Expr<'e> {
+        let (from, at) = (table.dims(), numbers.dims());
+        let (rows, channels) = (from[1].clone(), from[2].clone());
+        if fixed(&from[0]) == Some(1) {
+            return table.reshape(&[rows, channels]).gather(numbers, 0);
+        }
+        if fixed(&at[1]) == Some(1) {
+            let flat = numbers.reshape(&[self.e.product(&at)]);
+            let dims = [from[0].clone(), at[0].clone(), at[2].clone(), channels];
+            return table.gather(flat, 1).reshape(&dims).transpose(&[1, 0, 2, 3]);
+        }
+        let column = [self.samples.clone(), Dim::Value(1)];
+        let first = self.e.range(&self.samples).reshape(&column) * self.e.extent(&rows);
+        let all = self.e.product(&[from[0].clone(), rows]);
+        table.reshape(&[all, channels]).gather(numbers + first, 0)
+    }
+
+    /// The patch with all channels of the variable.
+    pub fn all_channels(&self, patch: Patch<'e>, var: &Var) -> Patch<'e> {
+        let Some(channel) = patch.channel else { return patch };
+        let mut dims = channel.dims();
+        dims.push(Dim::Value(1));
+        let hot = channel.reshape(&dims).binary("Equal", self.e.range(&var.dims[1]));
+        dims[2] = var.dims[1].clone();
+        dims.extend(std::iter::repeat_n(Dim::Value(1), var.dims.len() - 2));
+        let hot = hot.indicator(patch.value.dtype()).reshape(&dims);
+        Patch { value: hot * patch.value, channel: None }
+    }
+
+    /// The patch with an axis of `K` neurons, where all had the same.
+    pub fn all_neurons(&self, patch: Patch<'e>) -> Patch<'e> {
+        let mut dims = patch.value.dims();
+        dims[0] = self.count.clone();
+        Patch { value: patch.value.expand(&dims), ..patch }
+    }
+
+    /// The patch in wider windows.
+    pub fn widened(&self, patch: Patch<'e>, from: &[Span], to: &[Span]) -> Patch<'e> {
+        if from == to {
+            return patch;
+        }
+        let rank = from.len() + 3;
+        let mut pads = vec![0; 2 * rank];
+        let mut dims = patch.value.dims();
+        for (axis, (from, to)) in from.iter().zip(to).enumerate() {
+            let before = from.start - to.start;
+            pads[axis + 3] = before;
+            pads[rank + axis + 3] = to.length - from.length - before;
+            dims[axis + 3] = Dim::Value(to.length as i32);
+        }
+        let value = self.e.op("Pad", &[patch.value, self.e.ints(&pads)], &[]).assume(&dims);
+        Patch { value, ..patch }
+    }
+
+    /// The cotangent of the whole variable, `[K, N, C, s…]`.
+    ///
+    /// Each axis is a product with the matrix that is 1 where an element of the window comes to lie,
+    /// whose columns are zero for what lies outside.
+    pub fn embed(&self, patch: Patch<'e>, windows: &[Span], var: &Var) -> Expr<'e> {
+        let patch = self.all_neurons(self.all_channels(patch, var));
+        let mut x = patch.value;
+        for (axis, (&window, size)) in windows.iter().zip(sizes(var)).enumerate() {
+            x = self.spread(x, axis, window, size);
+        }
+        x.expand(&var.seeded(&self.count))
+    }
+
+    /// `[K, n, C, …, length, …]` with the windows of one axis in their places among zeros.
+    fn spread(&self, x: Expr<'e>, axis: usize, span: Span, size: i64) -> Expr<'e> {
+        if span.start == 0 && span.length == size && self.counts[axis] == 1 {
+            return x;
+        }
+        let (one, wide) = (Dim::Value(1), Dim::Value(size as i32));
+        let places = self.coordinates(axis, span, None);
+        let range = self.e.range(&wide);
+        let at = places.dims();
+        let mut dims = x.dims();
+        let (before, after) =
+            (self.e.product(&dims[2..axis + 3]), self.e.product(&dims[axis + 4..]));
+        let [k, n] = [dims[0].clone(), dims[1].clone()];
+        let matrix = |range: Expr<'e>, shape: &[Dim]| {
+            let shape: Vec<Dim> = at[..2].iter().chain(shape).cloned().collect();
+            places.reshape(&shape).binary("Equal", range).indicator(x.dtype())
+        };
+        let placed = if axis + 4 == dims.len() {
+            let rows = x.reshape(&[k, n, before, at[2].clone()]);
+            rows.binary("MatMul", matrix(range, &[at[2].clone(), one]))
+        } else {
+            let rows = x.reshape(&[k, n, before, at[2].clone(), after]);
+            let range = range.reshape(&[wide.clone(), one.clone()]);
+            matrix(range, &[one.clone(), one, at[2].clone()]).binary("MatMul", rows)
+        };
+        dims[1] = placed.dims()[1].clone();
+        dims[axis + 3] = wide;
+        placed.reshape(&dims)
+    }
+}
+
+/// The sizes of the spatial axes.
+fn sizes(var: &Var) -> Vec<i64> {
+    var.dims[2..].iter().map(|d| fixed(d).unwrap_or(1)).collect()
+}

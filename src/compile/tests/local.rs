@@ -1,0 +1,184 @@
+//! Rows computed through windows: small receptive fields in large inputs, against central differences
+//! and against the other direction, which knows no windows.
+
+use super::*;
+use crate::compile::Summary;
+
+/// What every model here may name.
+const WEIGHTS: &str = "float[3,2,3,3] w = {0.3,-0.2,0.5,0.1,-0.4,0.2,0.6,-0.1,0.25,-0.35,0.15,0.45,\
+    -0.55,0.05,0.65,-0.15,0.35,-0.25,0.2,0.4,-0.6,0.3,0.1,-0.5,0.55,-0.05,0.15,-0.45,0.25,0.35,-0.3,\
+    0.5,-0.2,0.6,0.1,-0.4,0.45,-0.15,0.3,-0.55,0.2,0.05,0.4,-0.35,0.65,0.1,-0.25,0.5,-0.6,0.15,0.3,\
+    -0.1,0.2,0.35}, float[3] b = {0.1,-0.2,0.3}, float[2,3,2,2] v = {0.2,-0.3,0.4,0.1,-0.5,0.3,0.15,\
+    0.25,-0.35,0.45,0.05,-0.2,0.3,0.1,-0.25,0.4,0.2,-0.15,0.35,0.5,-0.1,0.3,-0.4,0.15}, \
+    float[3,1,3,3] each = {0.3,-0.2,0.5,0.1,-0.4,0.2,0.6,-0.1,0.25,-0.35,0.15,0.45,-0.55,0.05,0.65,\
+    -0.15,0.35,-0.25,0.2,0.4,-0.6,0.3,0.1,-0.5,0.55,-0.05,0.15}, float[3,1,1] s = {0.5,-1.5,2}, \
+    float[3,1,1] t = {0.2,-0.1,0.4}, int64[8] rim = {0,0,1,2,0,0,0,1}, int64[8] more = {0,1,0,0,0,1,0,0}, \
+    int64[2] zero = {0,0}, int64[2] end = {100,100}, int64[2] hw = {2,3}, int64[2] two = {2,2}, \
+    int64[2] one = {1,2}";
+
+fn double(nodes: &str) -> Model {
+    let constants = WEIGHTS.replace("float[", "double[");
+    model("double[N,2,13,12]", "double[N,C,H,W]", &constants, nodes)
+}
+
+fn chosen(model: &Model, neurons: &str, direction: Direction) -> (Model, Summary) {
+    let mut options = options(Batch::Axis(0), direction);
+    options.neurons = Some(neurons.parse().expect("a choice"));
+    transform(model.clone(), &options).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Checks a layer `y` whose neurons see `seen` of the input, along each axis.
+#[track_caller]
+fn local(nodes: &str, seen: [i64; 2]) {
+    let model = double(nodes);
+    let (_, summary) = chosen(&model, "all", Direction::Reverse);
+    let input = crate::compile::linear::VarId(0);
+    let windows = summary.plan.sights[0].windows(input).expect("the input is seen through windows");
+    assert_eq!([windows[0].length, windows[1].length], seen, "{nodes}");
+    for samples in [1, 2] {
+        let dims = [samples, 2, 13, 12];
+        let x = values(dims.iter().product());
+        let outputs = |neurons, direction| {
+            run(&chosen(&model, neurons, direction).0, &dims, DataType::F64, &x)
+        };
+        let wanted = outputs("all", Direction::Forward);
+        let found = outputs("all", Direction::Reverse);
+        for name in ["slp/l/weights", "slp/l/bias"] {
+            assert_eq!(found[name].shape(), wanted[name].shape(), "{nodes} {name}");
+            let pairs = flat(&found[name]).into_iter().zip(flat(&wanted[name]));
+            let off = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+            assert!(off < 1e-12, "{nodes} {samples} {name}: {off:e}");
+        }
+        for neurons in ["top:5", "0,7,30,31", "[1,:,0..1]"] {
+            same(
+                &outputs(neurons, Direction::Reverse),
+                &outputs(neurons, Direction::Forward),
+                nodes,
+            );
+        }
+    }
+}
+
+#[track_caller]
+fn same(found: &HashMap<String, Array>, wanted: &HashMap<String, Array>, what: &str) {
+    for (name, wanted) in wanted {
+        let pairs = flat(&found[name]).into_iter().zip(flat(wanted));
+        let off = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        assert!(off < 1e-12, "{what} {name}: {off:e}");
+    }
+}
+
+#[test]
+fn convolutions_of_every_geometry() {
+    local("y = Conv (x, w, b)", [3, 3]);
+    local("y = Conv <pads=[1,1,1,1]> (x, w, b)", [3, 3]);
+    local("y = Conv <pads=[2,0,1,3]> (x, w, b)", [3, 3]);
+    local("y = Conv <strides=[2,3]> (x, w)", [3, 3]);
+    local("y = Conv <strides=[3,1],pads=[0,2,2,1]> (x, w, b)", [3, 3]);
+    local("y = Conv <dilations=[2,3],pads=[2,3,2,3]> (x, w, b)", [5, 7]);
+    local("y = Conv <auto_pad=\"SAME_LOWER\",strides=[2,2]> (x, w, b)", [3, 3]);
+}
+
+#[test]
+fn deep_and_grouped_convolutions() {
+    let two = "h = Conv <pads=[1,1,1,1]> (x, w, b) r = Relu (h)";
+    local(&format!("{two} y = Conv <strides=[2,2]> (r, v)"), [4, 4]);
+    local(&format!("{two} y = Conv <group=3,pads=[1,0,1,0]> (r, each, b)"), [5, 5]);
+    local(&format!("{two} y = Tanh (h)"), [3, 3]);
+    local(&format!("{two} s1 = Mul (h, s) y = Add (s1, t)"), [3, 3]);
+    local(&format!("{two} s1 = Mul (h, s) q = Tanh (s1) y = Conv (q, v)"), [4, 4]);
+}
+
+#[test]
+fn poolings() {
+    let conv = "h = Conv <pads=[1,1,1,1]> (x, w, b) r = Relu (h)";
+    for (pool, seen) in [
+        ("MaxPool <kernel_shape=[2,2],strides=[2,2]>", [4, 4]),
+        ("MaxPool <kernel_shape=[3,2],strides=[2,2],pads=[1,0,1,1]>", [5, 4]),
+        ("MaxPool <kernel_shape=[2,2],strides=[2,2],ceil_mode=1>", [4, 4]),
+        ("MaxPool <kernel_shape=[2,3],dilations=[2,1]>", [5, 5]),
+        ("AveragePool <kernel_shape=[2,2],strides=[2,1]>", [4, 4]),
+        ("AveragePool <kernel_shape=[3,3],pads=[1,1,1,1]>", [5, 5]),
+        (
+            "AveragePool <kernel_shape=[3,3],pads=[1,1,1,1],strides=[2,2],count_include_pad=1>",
+            [5, 5],
+        ),
+    ] {
+        local(&format!("{conv} y = {pool} (r)"), seen);
+    }
+    let pooled = "p = MaxPool <kernel_shape=[2,2],strides=[2,2]> (r)";
+    local(&format!("{conv} {pooled} y = Conv (p, v)"), [6, 6]);
+    local(&format!("{conv} {pooled} q = Exp (p) y = Conv <pads=[1,1,0,0]> (q, v)"), [6, 6]);
+}
+
+#[test]
+fn branches_join_in_the_wider_window() {
+    let conv = "h = Conv <pads=[1,1,1,1]> (x, w, b) r = Relu (h)";
+    local(&format!("{conv} g = Conv <group=3,pads=[1,1,1,1]> (r, each) y = Add (g, h)"), [5, 5]);
+    local(
+        &format!(
+            "{conv} g = Conv <group=3,pads=[1,1,1,1]> (r, each) a = Add (g, h) q = Relu (a) y = Conv (q, v)"
+        ),
+        [6, 6],
+    );
+    local(&format!("{conv} g = Tanh (h) y = Concat <axis=1> (r, g)"), [3, 3]);
+    local(&format!("{conv} g = Mul (r, h) y = Conv (g, v)"), [4, 4]);
+}
+
+#[test]
+fn cuts_and_borders() {
+    let conv = "h = Conv (x, w, b) r = Relu (h)";
+    local(&format!("{conv} p = Pad (r, rim) y = Conv (p, v)"), [4, 4]);
+    local("p = Pad (x, more) c = Slice (p, one, end, hw, two) y = Conv (x, w)", [3, 3]);
+    local(&format!("{conv} c = Slice (r, one, end, hw) y = Conv (c, v)"), [4, 4]);
+    local(&format!("{conv} c = Slice (r, zero, end, hw, two) y = Conv (c, v)"), [5, 5]);
+}
+
+#[test]
+fn neurons_given_at_run_time() {
+    let nodes = "h = Conv <pads=[1,1,1,1]> (x, w, b) r = Relu (h) y = Conv <strides=[2,2]> (r, v)";
+    let model = double(nodes);
+    let bytes = onnx::to_bytes(&chosen(&model, "runtime", Direction::Reverse).0).unwrap();
+    let dims = vec![2, 2, 13, 12];
+    let shapes = [("x".to_owned(), dims.clone()), ("slp/l/neurons".to_owned(), vec![3])];
+    let session = Session::new(&bytes, &shapes).unwrap_or_else(|error| panic!("{error}"));
+    let numbers = ArrayD::from_shape_vec(IxDyn(&[3]), vec![5i64, -1, 71]).unwrap();
+    let x = ArrayD::from_shape_vec(IxDyn(&dims), values(dims.iter().product())).unwrap();
+    let inputs = [("x", Array::F64(x.clone())), ("slp/l/neurons", Array::I64(numbers))];
+    let found: HashMap<_, _> = session.run(&inputs).unwrap().into_iter().collect();
+    let x: Vec<f64> = x.iter().copied().collect();
+    let last = chosen(&model, "5,71,71", Direction::Forward).0;
+    same(&found, &run(&last, &dims, DataType::F64, &x), nodes);
+}
+
+#[test]
+fn one_and_three_axes_of_space() {
+    let weights = "double[2,2,3] w = {0.3,-0.2,0.5,0.1,-0.4,0.2,0.6,-0.1,0.25,-0.35,0.15,0.45}";
+    let line = model(
+        "double[N,2,17]",
+        "double[N,2,L]",
+        weights,
+        "h = Conv <pads=[1,1]> (x, w) r = Relu (h) p = MaxPool <kernel_shape=[2],strides=[2]> (r) y = Conv <pads=[1,0]> (p, w)",
+    );
+    check(&line, Batch::Axis(0), &[2, 2, 17], 2);
+    let weights = "double[2,1,2,2,2] w = {0.3,-0.2,0.5,0.1,-0.4,0.2,0.6,-0.1,0.25,-0.35,0.15,0.45,0.7,-0.3,0.2,0.4}";
+    let cube = model(
+        "double[N,1,5,4,4]",
+        "double[N,2,D,H,W]",
+        weights,
+        "h = Conv <pads=[1,0,0,0,0,1]> (x, w) y = Relu (h)",
+    );
+    check(&cube, Batch::Axis(0), &[2, 1, 5, 4, 4], 2);
+}
+
+#[test]
+fn fully_connected_rows_are_taken_from_the_weights() {
+    let weights = "double[4,3] a = {0.3,-0.2,0.5,0.1,-0.4,0.2,0.6,-0.1,0.25,-0.35,0.15,0.45}, \
+                   double[2,3] g = {0.5,-0.3,0.2,0.4,0.1,-0.6}";
+    let nodes = "h = MatMul (x, a) r = Tanh (h) y = Gemm <transB=1> (r, g)";
+    let network = model("double[N,4]", "double[N,2]", weights, nodes);
+    check(&network, Batch::Axis(0), &[3, 4], 3);
+    let (augmented, _) = chosen(&network, "0", Direction::Reverse);
+    let products = augmented.graph.nodes().filter(|(_, n)| n.is("MatMul") || n.is("Gemm")).count();
+    assert!(products < 6, "{products} products");
+}
