@@ -57,6 +57,28 @@ fn the_shipped_network_agrees_in_every_selection() {
     jobs.check();
 }
 
+/// Singular patterns of all logits, of the neurons of each sample's own, and of one sample alone.
+#[test]
+fn singular_patterns_agree() {
+    let mut jobs = Jobs::new("patterns");
+    let emit = "activity,icd,patterns,singular-values,mixing,power";
+    let input = || ("input", Array::from(digits(2)));
+    for neurons in ["all", "top:2", "5"] {
+        let options = options(&["logits"], neurons, emit);
+        let name = format!("2conv patterns {neurons}").replace(':', "-");
+        let outputs = jobs.add(&name, &shipped(), &options, &[input()], ROUNDING, json!({}));
+        let (s, u) = (outputs.of("logits", "singular-values"), outputs.of("logits", "patterns"));
+        assert_eq!((s.shape(), u.shape()), (&[2, 3][..], &[2, 3, 1, 28, 28][..]));
+        assert_eq!(outputs.of("logits", "power").shape(), [2]);
+    }
+    let options = options(&["a=/conv2/Conv_output_0"], "[12,:,:]", emit);
+    let whole = Options { batch: slpc::compile::select::Batch::None, ..options };
+    let one = ("input", digits(1).into());
+    let outputs = jobs.add("2conv channel", &shipped(), &whole, &[one], ROUNDING, json!({}));
+    assert_eq!(outputs.of("a", "mixing").shape(), [3, 64]);
+    jobs.check();
+}
+
 /// 4096 neurons in both directions.
 #[test]
 fn every_neuron_of_a_convolution_agrees_in_both_directions() {

@@ -10,7 +10,7 @@ use super::summary;
 use super::terminal::{Output, failure, is_standard, note, say};
 use super::verify;
 use crate::compile::plan::{Direction, Limits};
-use crate::compile::project::Quantity;
+use crate::compile::project::{Quantity, Singular};
 use crate::compile::select::{Batch, Choice};
 use crate::compile::{LayerRequest, Options, transform};
 use crate::error::{Error, Result};
@@ -37,7 +37,8 @@ pub struct Transform {
     /// [12,3,4] or [12,:,:], or runtime (the graph gets an input) [default: all, up to 1024]
     #[arg(long, value_name = "WHICH")]
     neurons: Option<Choice>,
-    /// The quantities: activity, weights, bias, centre, icd, bias-terms
+    /// The quantities: activity, weights, bias, centre, icd, bias-terms, patterns, singular-values,
+    /// mixing, power
     #[arg(
         long,
         value_name = "LIST",
@@ -45,6 +46,12 @@ pub struct Transform {
         default_value = "activity,weights,bias,centre,icd"
     )]
     emit: Vec<Quantity>,
+    /// How many singular patterns are emitted for each layer
+    #[arg(long, value_name = "R", default_value = "3")]
+    patterns: usize,
+    /// The share of the singular values that the representational power accounts for
+    #[arg(long, value_name = "SHARE", default_value = "0.9")]
+    gamma: f64,
     /// Which axis of the input counts samples: auto, none, or its number
     #[arg(long, value_name = "AXIS", default_value = "auto")]
     batch: Batch,
@@ -203,6 +210,7 @@ impl Transform {
             layers: self.layer.iter().map(|text| request(model, text)).collect(),
             neurons: self.neurons.clone(),
             emit,
+            singular: Singular { patterns: self.patterns, gamma: self.gamma },
             batch: self.batch,
             limits: Limits {
                 direction: match self.direction {

@@ -19,7 +19,7 @@ use build::Emit;
 use linear::{Samples, place_samples};
 use linearise::{Linearised, linearise};
 use plan::{Limits, Plan};
-use project::{Projection, Quantity};
+use project::{Projection, Quantity, Singular};
 use select::{Batch, Choice, Layer, Neurons, Path};
 
 use crate::error::{Error, Result};
@@ -45,6 +45,8 @@ pub struct Options {
     pub neurons: Option<Choice>,
     /// The quantities.
     pub emit: Vec<Quantity>,
+    /// What is asked of the singular pattern analysis.
+    pub singular: Singular,
     /// Where the samples lie.
     pub batch: Batch,
     /// Limits and overrides of the planner.
@@ -58,6 +60,7 @@ impl Default for Options {
             layers: Vec::new(),
             neurons: None,
             emit: Quantity::DEFAULT.to_vec(),
+            singular: Singular::default(),
             batch: Batch::Auto,
             limits: Limits::default(),
         }
@@ -118,6 +121,7 @@ pub fn prepare(mut model: Model) -> Result<Model> {
 /// # Errors
 /// When the request can't be met: see [`crate::error::Kind`].
 pub fn transform(model: Model, options: &Options) -> Result<(Model, Summary)> {
+    options.singular.check()?;
     let mut model = prepare(model)?;
     let order = model.graph.topological()?;
     let input = select::input(&model.graph, options.input.as_deref())?;
@@ -189,7 +193,8 @@ fn project_layers(
     for ((layer, chosen), rows) in layers.iter().zip(&chosen).zip(&accumulated) {
         e.scope(&layer.alias);
         let (input, emission) = (task.input(input), options.emit.as_slice());
-        Projection { layer, chosen, rows, emission, input, sample }.emit(e);
+        let request = options.singular;
+        Projection { layer, chosen, rows, emission, request, input, sample }.emit(e);
     }
     e.check()?;
     let name = |node: &NodeId| e.graph(|graph| graph.label(*node).to_owned());
@@ -344,6 +349,10 @@ fn record(model: &mut Model, summary: &Summary, options: &Options, terms: &[Vec<
     note("direction", summary.plan.direction.to_string());
     let emit: Vec<_> = options.emit.iter().map(|q| q.name()).collect();
     note("emit", emit.join(","));
+    if options.emit.iter().any(|q| q.is_singular()) {
+        note("patterns", options.singular.patterns.to_string());
+        note("gamma", options.singular.gamma.to_string());
+    }
     let aliases: Vec<_> = summary.layers.iter().map(|l| l.alias.as_str()).collect();
     note("layers", serde_json::json!(aliases).to_string());
     for (layer, terms) in summary.layers.iter().zip(terms) {

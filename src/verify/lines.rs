@@ -1,8 +1,8 @@
 //! The measurements as the lines of a report.
 
-use super::Check;
 use super::report::{Outcome, Promise, Row};
 use super::subject::Layer;
+use super::{Check, patterns};
 use crate::graph::DataType;
 
 impl Check<'_> {
@@ -39,12 +39,15 @@ impl Check<'_> {
             let graph = &self.subject.model.graph;
             quantities.iter().all(|q| graph.find(&layer.name(q)).is_some())
         };
-        let list: [(Promise, &[&str]); 8] = [
+        let list: [(Promise, &[&str]); 11] = [
             (Promise::Activity, &["activity"]),
             (Promise::Projection, &["activity", "weights", "bias"]),
             (Promise::Centre, &["activity", "weights", "centre"]),
             (Promise::Decomposition, &["activity", "icd"]),
             (Promise::BiasTerms, &["bias-terms", "bias"]),
+            (Promise::Patterns, &["icd", "patterns", "mixing"]),
+            (Promise::Singular, &["icd", "singular-values"]),
+            (Promise::Power, &["icd", "power"]),
             (Promise::Step, &["activity", "weights", "bias"]),
             (Promise::Slope, &["weights"]),
             (Promise::Batch, &[]),
@@ -55,6 +58,11 @@ impl Check<'_> {
                 let note = match promise {
                     Promise::Decomposition if tally.unattributed > 0 => {
                         format!("{} of {} rows unattributed", tally.unattributed, tally.rows)
+                    }
+                    Promise::Singular | Promise::Power
+                        if tally.outcome(promise, dtype).is_none() =>
+                    {
+                        format!("V is larger than {} on both sides", patterns::LARGEST)
                     }
                     Promise::Slope if dtype.bits() < 32 => {
                         "differences of half precision show no slope".to_owned()

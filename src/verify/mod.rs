@@ -7,6 +7,7 @@
 mod feed;
 mod lines;
 mod near;
+mod patterns;
 mod promises;
 mod report;
 mod steps;
@@ -168,6 +169,7 @@ impl Check<'_> {
         for (layer, tally) in self.subject.layers.iter().zip(&mut self.tallies) {
             let rows = Rows::new(&added, layer, x, self.subject.batch);
             rows.measure(tally);
+            patterns::measure(&rows, tally);
             let values = own.get(&layer.value).unwrap_or(x);
             let given = self.given.get(&layer.alias).cloned().unwrap_or_default();
             rows.compare_own(&samples(values, self.subject.batch), &rows.neurons(&given), tally);

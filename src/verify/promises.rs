@@ -8,10 +8,12 @@ use crate::engine::Array;
 /// What a run gave for one layer. A row is a neuron of a sample.
 pub struct Rows<'a> {
     outputs: &'a Outputs,
-    layer: &'a Layer,
+    /// The layer.
+    pub layer: &'a Layer,
     /// The samples of the input, flattened.
     pub x: Vec<Vec<f64>>,
-    per_sample: usize,
+    /// The number of rows of each sample.
+    pub per_sample: usize,
     activity: Option<Vec<f64>>,
     bias: Option<Vec<f64>>,
 }
@@ -40,7 +42,8 @@ impl<'a> Rows<'a> {
         scalars.or(maps.map(|a| a.len() / size)).unwrap_or(0)
     }
 
-    fn get(&self, quantity: &str) -> Option<&'a Array> {
+    /// The output of that quantity.
+    pub fn get(&self, quantity: &str) -> Option<&'a Array> {
         self.outputs.get(&self.layer.name(quantity))
     }
 
@@ -172,7 +175,7 @@ mod tests {
 
     fn layer() -> Layer {
         let (alias, value) = ("l".to_owned(), "l".to_owned());
-        Layer { alias, value, exact: true, neurons: Neurons::All }
+        Layer { alias, value, exact: true, neurons: Neurons::All, gamma: Some(0.9) }
     }
 
     /// x = (1, 2); two neurons of ŵ = (3, −1) with b̂ = 4 and of ŵ = 0 with b̂ = 7.

@@ -21,6 +21,12 @@ pub enum Promise {
     Decomposition,
     /// The parts of the bias sum to it.
     BiasTerms,
+    /// The patterns are orthonormal, and α are the coordinates of ν̂ in them.
+    Patterns,
+    /// s are the largest singular values of V.
+    Singular,
+    /// R_γ patterns hold γ of the singular values, and no fewer do.
+    Power,
     /// v(x + δ) = (x + δ)·ŵ + b̂ where the step δ changes no state.
     Step,
     /// δ·ŵ is the slope of v, by central differences.
@@ -40,6 +46,9 @@ impl Promise {
             Self::Centre => "(x − ĉ)·ŵ = v",
             Self::Decomposition => "Σν̂ = v",
             Self::BiasTerms => "Σ bias terms = b̂",
+            Self::Patterns => "u·u' = 0 or 1, ν̂·u = α",
+            Self::Singular => "s = singular values of V",
+            Self::Power => "R patterns hold γ of Σs",
             Self::Step => "v(x+δ) = (x+δ)·ŵ + b̂, same state",
             Self::Slope => "δ·ŵ = slope of v",
             Self::Batch => "a batch equals its samples",
@@ -59,6 +68,8 @@ impl Promise {
         match self {
             // A norm is summed over all components of the input.
             Self::Decomposition if many > 8.0 => 8.0 * many * unit,
+            // Sums over the whole of V.
+            Self::Patterns | Self::Singular | Self::Power => 8.0 * many * unit,
             Self::Batch => 16.0 * many * unit,
             // A difference that spans kinks of the network is no derivative.
             Self::Slope => 0.1,

@@ -27,6 +27,8 @@ pub struct Layer {
     pub exact: bool,
     /// Which neurons are projected.
     pub neurons: Neurons,
+    /// γ of the representational power, where patterns are emitted.
+    pub gamma: Option<f64>,
 }
 
 /// Which neurons of a layer are projected.
@@ -82,6 +84,7 @@ impl<'m> Subject<'m> {
             "none" => None,
             axis => Some(axis.parse().map_err(|_| broken("batch"))?),
         };
+        let gamma = notes.get("gamma").and_then(|gamma| gamma.parse().ok());
         let aliases: Vec<String> =
             serde_json::from_str(note("layers")?).map_err(|_| broken("layers"))?;
         let layers = aliases.into_iter().map(|alias| {
@@ -94,7 +97,7 @@ impl<'m> Subject<'m> {
             };
             let value = note(&key("value"))?.to_owned();
             let exact = note(&key("exact"))? == "true";
-            Ok(Layer { value, exact, neurons, alias })
+            Ok(Layer { value, exact, neurons, alias, gamma })
         });
         let layers = layers.collect::<Result<_>>()?;
         Ok(Self { model, input, batch, layers })

@@ -6,7 +6,7 @@ use rten_shape_inference::SymbolGen;
 
 use super::{Emit, Expr, note_extents};
 use crate::error::Error;
-use crate::graph::{Attr, Dim, Graph, Node, Value, ValueId};
+use crate::graph::{Attr, Dim, Facts, Graph, Node, Value, ValueId, fixed};
 
 impl Emit {
     /// A builder of a subgraph of this one. Its names and symbols are those of no other graph.
@@ -47,6 +47,63 @@ impl Emit {
         };
         note_extents(&mut builder.extents, id, &builder.graph.value(id).facts);
         Expr { e: self, id }
+    }
+
+    /// A value of the graph `outer` around, as an expression within this subgraph.
+    pub fn capture(&self, outer: &Emit, value: ValueId) -> Expr<'_> {
+        let value = outer.graph(|graph| {
+            let value = graph.value(value);
+            Value { tensor: None, carry: bytes::Bytes::new(), ..value.clone() }
+        });
+        self.captured(value)
+    }
+
+    /// Emits a Scan: `round` takes the states, an element of each sequence along its axis 0, and the
+    /// values of `captured`, to the next states, of the same types and dimensions. Gives the last
+    /// states.
+    pub fn rounds<'e>(
+        &'e self,
+        name: &str,
+        states: &[Expr<'e>],
+        sequences: &[Expr<'e>],
+        captured: &[Expr<'e>],
+        round: impl for<'b> FnOnce(&[Expr<'b>], &[Expr<'b>], &[Expr<'b>]) -> Vec<Expr<'b>>,
+    ) -> Vec<Expr<'e>> {
+        let b = self.nested(Graph::new("round"), name);
+        let own: Vec<_> = states.iter().map(|x| b.element("state", *x, None)).collect();
+        let elements: Vec<_> = sequences.iter().map(|x| b.element("x", *x, Some(0))).collect();
+        let outer: Vec<_> = captured.iter().map(|x| b.capture(self, x.id)).collect();
+        for (state, next) in own.iter().zip(round(&own, &elements, &outer)) {
+            b.result("state", next.assume(&state.dims()));
+        }
+        let body = match b.finish() {
+            Ok(mut graph) => {
+                graph.prune();
+                self.without_symbols(&mut graph);
+                graph
+            }
+            Err(error) => {
+                self.fail(error);
+                Graph::default()
+            }
+        };
+        let attributes = vec![
+            ("body", Attr::Graph(Box::new(body))),
+            ("num_scan_inputs", Attr::Int(sequences.len() as i64)),
+        ];
+        let inputs = states.iter().chain(sequences).map(|x| Some(x.id)).collect();
+        let last = self.control("Scan", inputs, attributes, states.len());
+        last.iter().zip(states).map(|(last, first)| last.assume(&first.dims())).collect()
+    }
+
+    /// Declares the inputs and outputs of a subgraph without symbolic dimensions, to which tract gives
+    /// no number there.
+    fn without_symbols(&self, graph: &mut Graph) {
+        for id in graph.inputs.clone().into_iter().chain(graph.outputs.clone()) {
+            let dims = graph.value(id).dims().unwrap_or_default().into_iter();
+            let dims = dims.map(|dim| if fixed(&dim).is_some() { dim } else { self.unknown() });
+            graph.value_mut(id).facts = Facts::from_shape(dims.collect());
+        }
     }
 
     /// Adds an input of a subgraph: `value` of the graph around, or an element of it along `axis`.

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::{Program, Samples, Spread, VarId, spread};
 use crate::compile::build::{Emit, Expr};
-use crate::graph::{Dim, Graph, Value, ValueId};
+use crate::graph::{Dim, Graph, ValueId};
 
 /// The switched network of one subgraph.
 #[derive(Debug)]
@@ -89,11 +89,7 @@ impl Body {
 
 /// A value of the graph around, as an expression within a subgraph.
 pub fn capture<'b>(b: &'b Emit, outer: &Emit, value: ValueId) -> Expr<'b> {
-    let value = outer.graph(|graph| {
-        let value = graph.value(value);
-        Value { tensor: None, carry: bytes::Bytes::new(), ..value.clone() }
-    });
-    b.captured(value)
+    b.capture(outer, value)
 }
 
 /// The inputs that nothing in the subgraph reads, by position, taken out of it; at least one of

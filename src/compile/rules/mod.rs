@@ -46,7 +46,7 @@ mod spectral;
 mod standardisation;
 mod tangent;
 #[cfg(test)]
-mod testing;
+pub(in crate::compile) mod testing;
 mod trigonometry;
 mod unpooling;
 mod walk;

@@ -15,6 +15,7 @@ mod values;
 
 use crate::compile::{Options, transform};
 use crate::graph::{Attr, DataType, Dim, Graph, Model, Node, STANDARD, Tensor, Value, ValueId};
+pub(in crate::compile) use outside::in_onnxruntime;
 use values::{grid, scatter};
 
 /// One application of an operator.

@@ -60,6 +60,19 @@ pub(super) fn run(
     (0..points.values.len()).map(at).collect()
 }
 
+/// The outputs that ONNX Runtime gives for the one input of an encoded model.
+pub(in crate::compile) fn in_onnxruntime(
+    model: &[u8],
+    (name, dims): (&str, &[usize]),
+    dtype: DataType,
+    values: &[f64],
+) -> Vec<(String, Array)> {
+    let points = Points { name, dims, dtype, values: &[values.to_vec()] };
+    let mut outputs =
+        run(Engine::Runtime, model, &points).unwrap_or_else(|error| panic!("{error}"));
+    outputs.swap_remove(0)
+}
+
 /// The Python process. It ends when its standard input does, with this process at the latest.
 struct Server {
     child: Child,
