@@ -71,11 +71,10 @@ fn singular_patterns_agree() {
         assert_eq!((s.shape(), u.shape()), (&[2, 3][..], &[2, 3, 1, 28, 28][..]));
         assert_eq!(outputs.of("logits", "power").shape(), [2]);
     }
-    let options = options(&["a=/conv2/Conv_output_0"], "[12,:,:]", emit);
-    let whole = Options { batch: slpc::compile::select::Batch::None, ..options };
+    let channel = options(&["a=/conv2/Conv_output_0"], "[12,:,:]", emit);
     let one = ("input", digits(1).into());
-    let outputs = jobs.add("2conv channel", &shipped(), &whole, &[one], ROUNDING, json!({}));
-    assert_eq!(outputs.of("a", "mixing").shape(), [3, 64]);
+    let outputs = jobs.add("2conv channel", &shipped(), &channel, &[one], ROUNDING, json!({}));
+    assert_eq!(outputs.of("a", "mixing").shape(), [1, 3, 64]);
     jobs.check();
 }
 
