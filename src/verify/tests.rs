@@ -40,16 +40,18 @@ fn outcome(report: &Report, promise: Promise) -> &Outcome {
 #[test]
 fn every_choice_of_neurons_keeps_every_promise() {
     for neurons in ["all", "top:1", "top:2", "1", "runtime"] {
-        // Neurons given at run time are no number known beforehand, which the power needs.
+        // The patterns of a number of neurons that is not known beforehand take long in tract.
         let given = neurons == "runtime";
-        let (model, source) = augmented(NET, neurons, &EVERYTHING[..if given { 9 } else { 10 }]);
+        let (model, source) = augmented(NET, neurons, &EVERYTHING[..if given { 6 } else { 10 }]);
         let settings = Settings { samples: 4, source: Some(&source), ..Settings::default() };
         let report = verify(&model, &settings).unwrap();
         assert_eq!((report.rows.len(), report.samples), (13, 4));
         for row in &report.rows {
             assert!(row.is_ok(), "{neurons}: {row:?}");
             let measured = matches!(row.outcome, Outcome::Measured { .. });
-            assert_eq!(measured, !(given && row.promise == Promise::Power), "{neurons}: {row:?}");
+            let singular =
+                matches!(row.promise, Promise::Patterns | Promise::Singular | Promise::Power);
+            assert_eq!(measured, !(given && singular), "{neurons}: {row:?}");
         }
     }
 }

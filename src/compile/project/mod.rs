@@ -45,7 +45,7 @@ impl<'e> Projection<'e, '_> {
             self.output(e, quantity.name(), value.reshape(&self.by_sample(&dims)).cast(dtype));
         }
         if let Some(indices) = self.chosen.indices.filter(|_| self.chosen.is_per_sample()) {
-            let dims = self.by_sample(&[self.chosen.count.clone()]);
+            let dims = self.by_sample(std::slice::from_ref(&self.chosen.count));
             self.output(e, "neurons", indices.reshape(&dims));
         }
     }

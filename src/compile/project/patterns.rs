@@ -235,17 +235,23 @@ fn pad(x: Expr<'_>, more: usize) -> Expr<'_> {
     Expr::concat(&[x, Expr::zeros(x.e, x.dtype(), &dims)], 1)
 }
 
+/// The share of the magnitudes of a pattern's entries up to which its sum is within rounding of 0.
+const BALANCED: f64 = 1e-5;
+/// The share of the largest magnitude from which on an entry is as large as that but for rounding.
+const LARGEST: f64 = 1.0 - 1e-6;
+
 /// The sign of each pattern `[N, R, 1]`: its sum is not negative; where the sum is within rounding of
-/// 0, its entry of largest magnitude is positive.
+/// 0, the first of its entries of largest magnitude is positive.
 fn signs(patterns: Expr<'_>) -> Expr<'_> {
-    let dtype = patterns.dtype();
-    let rounding = if dtype == DataType::F64 { 1e-12 } else { 1e-6 };
-    let (total, size) = (sum(patterns), sum(patterns.unary("Abs")));
-    let ends = ["ReduceMax", "ReduceMin"].map(|op| patterns.reduce(op, &[2], false));
-    let undecided = total.unary("Abs").binary("LessOrEqual", size * rounding);
-    let deciding = (ends[0] + ends[1]).where_(undecided, total);
-    let negative = deciding.binary("Less", total.number(0.0));
-    total.number(-1.0).where_(negative, total.number(1.0)).unsqueeze(&[2])
+    let magnitude = patterns.unary("Abs");
+    let (total, size) = (sum(patterns).unsqueeze(&[2]), sum(magnitude).unsqueeze(&[2]));
+    let peak = magnitude.reduce("ReduceMax", &[2], true) * LARGEST;
+    let peaks = magnitude.binary("GreaterOrEqual", peak).indicator(patterns.dtype());
+    let first = patterns.e.op("ArgMax", &[peaks], &[("axis", 2.into()), ("keepdims", 1.into())]);
+    let deciding = patterns.e.op("GatherElements", &[patterns, first], &[("axis", 2.into())]);
+    let undecided = total.unary("Abs").binary("LessOrEqual", size * BALANCED);
+    let negative = deciding.where_(undecided, total).binary("Less", total.number(0.0));
+    total.number(-1.0).where_(negative, total.number(1.0))
 }
 
 /// R_γ of singular values `[N, m]` (definition 4): the smallest k whose k largest sum to γ of all; 0

@@ -111,22 +111,22 @@ fn compare(v: &Matrices, r: usize, outputs: &HashMap<String, Array>, bounds: &Bo
         let truth: Vec<f64> = svd.S().column_vector().iter().copied().collect();
         let first = truth[0];
         let found = &values[n * r..][..r];
-        for j in 0..r {
+        for (j, s) in found.iter().enumerate() {
             let wanted = truth.get(j).copied().unwrap_or(0.0);
-            let apart = (found[j] - wanted).abs();
-            assert!(apart <= bounds.values * first, "{what}: s_{j} {} {wanted}", found[j]);
+            let apart = (s - wanted).abs();
+            assert!(apart <= bounds.values * first, "{what}: s_{j} {s} {wanted}");
         }
         let u: Vec<&[f64]> = (0..r).map(|j| &patterns[(n * r + j) * v.d..][..v.d]).collect();
         let alpha: Vec<&[f64]> = (0..r).map(|j| &mixing[(n * r + j) * v.k..][..v.k]).collect();
         let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
         assert!(u.iter().all(|u| u.iter().all(|u| u.is_finite())), "{what}");
-        for j in 0..r {
-            let there = f64::from(u8::from(found[j] > 0.0));
+        for (j, &s) in found.iter().enumerate() {
+            let there = f64::from(u8::from(s > 0.0));
             assert!((dot(u[j], u[j]) - there).abs() < 1e-5, "{what}: |u_{j}|");
             let length = dot(alpha[j], alpha[j]).sqrt();
-            assert!((length - found[j]).abs() <= bounds.values * first, "{what}: |α_{j}|");
+            assert!((length - s).abs() <= bounds.values * first, "{what}: |α_{j}|");
             for i in 0..j {
-                let share = found[j].max(1e-30) / first.max(1e-30);
+                let share = s.max(1e-30) / first.max(1e-30);
                 let slack = bounds.values / share.max(bounds.values);
                 assert!(dot(u[i], u[j]).abs() <= slack, "{what}: u_{i}·u_{j} {}", dot(u[i], u[j]));
             }
@@ -207,6 +207,24 @@ fn matrices_of_low_rank() {
     check(20, 6, vec![spectrum(20, 6, &[1.0])], 3, true);
     check(4, 9, vec![Mat::zeros(4, 9), random(4, 9, 1)], 3, true);
     check(9, 4, vec![Mat::zeros(9, 4)], 3, true);
+}
+
+#[test]
+fn signs_are_those_of_the_method() {
+    for (row, first) in [
+        ([1.0, -1.0, 0.0], 1.0),
+        ([-1.0, 1.0, 0.0], 1.0),
+        ([-2.0, -1.0, 0.5], 1.0),
+        ([-1.0, 2.0, 0.0], -1.0),
+    ] {
+        let v = Matrices::new(1, 3, vec![Mat::from_fn(1, 3, |_, j| row[j])]);
+        let singular = Singular { patterns: 1, ..Singular::default() };
+        let model = analysis(&["1", "1", "3"], DataType::F32, singular, false);
+        for outputs in [in_tract(&model, &v, DataType::F32), in_runtime(&model, &v, DataType::F32)]
+        {
+            assert!(first * outputs["patterns"].to_f64()[[0, 0, 0]] > 0.0, "{row:?}");
+        }
+    }
 }
 
 #[test]
