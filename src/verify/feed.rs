@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use ndarray::{ArrayD, Axis};
+use tempfile::TempDir;
 
 use super::subject::is_added;
 use crate::engine::{Array, Session, Setup};
@@ -21,15 +22,26 @@ pub type Inputs = Vec<(String, Array)>;
 pub type Outputs = HashMap<String, Array>;
 
 /// A model in an engine.
-pub struct Runner(Session);
+pub struct Runner {
+    session: Session,
+    /// The files of a model too large for one piece.
+    _files: Option<TempDir>,
+}
 
 impl Runner {
     /// A runner of `model`.
     ///
     /// # Errors
-    /// When the model has more bytes than a file may have, and as [`Session::from_bytes`].
+    /// When the model cannot be written, and as [`Session::open`].
     pub fn new(model: &Model, setup: &Setup) -> Result<Self> {
-        Session::from_bytes(&onnx::to_bytes(model)?, setup).map(Self)
+        if let Ok(bytes) = onnx::to_bytes(model) {
+            return Ok(Self { session: Session::from_bytes(&bytes, setup)?, _files: None });
+        }
+        let temporary = std::env::temp_dir();
+        let files = tempfile::tempdir_in(&temporary).map_err(|e| Error::io(temporary, &e))?;
+        let path = files.path().join("model.onnx");
+        onnx::emit(model, &path, onnx::Weights::External)?;
+        Ok(Self { session: Session::open(&path, setup)?, _files: Some(files) })
     }
 
     /// Runs the model; arrays for inputs it does not have are left out.
@@ -37,9 +49,9 @@ impl Runner {
     /// # Errors
     /// As [`Session::run`].
     pub fn run(&mut self, inputs: &Inputs) -> Result<Vec<(String, Array)>> {
-        let has = |name: &str| self.0.inputs().iter().any(|port| port.name == name);
+        let has = |name: &str| self.session.inputs().iter().any(|port| port.name == name);
         let inputs: Vec<_> = inputs.iter().filter(|(name, _)| has(name)).cloned().collect();
-        self.0.run(&inputs)
+        self.session.run(&inputs)
     }
 }
 
