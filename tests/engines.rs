@@ -202,20 +202,40 @@ fn a_library_or_device_that_is_not_there_is_told() {
     assert!(text.contains("'cuda'") && text.contains("it has: cpu"), "{text}");
     let tract = Setup { provider: Provider::Cuda, ..Setup::default() };
     assert!(told(open(tract)).contains("on the cpu"));
-    let tract = Setup { threads: 2.try_into().ok(), ..Setup::default() };
-    assert!(told(open(tract)).contains("one thread"));
+}
+
+/// Several runs at once give what each gives alone, in their order; a failure is told.
+#[test]
+fn many_runs_at_once_come_in_order() {
+    let bytes = model("g (float[N] x) => (float[N] y) { [neg] y = Neg (x) }");
+    for (backend, lanes) in [(Backend::Tract, 3), (Backend::OnnxRuntime, 1)] {
+        let setup = Setup { backend, threads: 3.try_into().ok(), ..onnxruntime() };
+        let mut session = Session::from_bytes(&bytes, &setup).unwrap();
+        assert_eq!(session.lanes(), lanes);
+        let x = |i: usize| Array1::from_elem(1 + i % 2, i as f32);
+        let mut jobs: Vec<_> = (0..8).map(|i| vec![("x".to_owned(), Array::from(x(i)))]).collect();
+        let outputs = session.run_all(&jobs).unwrap();
+        for (i, output) in outputs.iter().enumerate() {
+            assert_eq!(output[0].1, Array::from(-x(i)), "{i}");
+        }
+        jobs[5][0].1 = array![1f64].into();
+        assert!(told(session.run_all(&jobs)).contains("double where the model takes float"));
+    }
 }
 
 #[test]
 fn threads_change_nothing_in_what_is_computed() {
     let model = augment(&shipped(), &options(&["logits"], "top:3", "weights,bias,icd"));
     let bytes = to_bytes(&model).unwrap();
-    let run = |threads: usize| {
-        let setup = Setup { threads: threads.try_into().ok(), ..onnxruntime() };
-        Session::from_bytes(&bytes, &setup).unwrap().run(&[("input", digit(3).into())]).unwrap()
+    let jobs: Vec<_> = (0..4).map(|i| vec![("input".to_owned(), digit(i).into())]).collect();
+    let run = |setup: &Setup, threads: usize| {
+        let setup = Setup { threads: threads.try_into().ok(), ..setup.clone() };
+        Session::from_bytes(&bytes, &setup).unwrap().run_all(&jobs).unwrap().concat()
     };
-    for ((name, a), (_, b)) in run(1).iter().zip(&run(2)) {
-        assert!(distance(&a.to_f64(), &b.to_f64()) < 1e-5, "{name}");
+    for setup in both() {
+        for ((name, a), (_, b)) in run(&setup, 1).iter().zip(&run(&setup, 2)) {
+            assert!(distance(&a.to_f64(), &b.to_f64()) < 1e-5, "{name}");
+        }
     }
 }
 

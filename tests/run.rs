@@ -167,6 +167,10 @@ fn numpy_reads_what_both_engines_computed() {
         assert_eq!(again, names);
         assert!(same.iter().zip(&sums).all(|(a, b)| (a - b).abs() <= 1e-4 * b.abs()), "{size}");
     }
+    run(&["-o", &at("threads.npz"), "--threads", "3", "-q"]);
+    let (again, same) = numpy(&[&at("threads.npz")]);
+    assert_eq!(again, names);
+    assert!(same.iter().zip(&sums).all(|(a, b)| (a - b).abs() <= 1e-4 * b.abs()));
     let one = ["--array", "slp/logits/neurons", "--limit", "4"];
     run(&[&["-o", &at("one.npy")], &one[..]].concat());
     run(&[&["-o", &at("folder"), "--array", "logits"], &one[..]].concat());
@@ -176,6 +180,7 @@ fn numpy_reads_what_both_engines_computed() {
         ["alone int64 (4, 2)", "logits.npy float32 (4, 10)", "slp.logits.neurons.npy int64 (4, 2)"]
     );
     let left = ["1.npz", "11.npz", "4.npz", "a.onnx", "folder", "o.npz", "one.npy", "t.npz"];
+    let left = [&left[..], &["threads.npz"]].concat();
     assert_eq!(entries(room.path()), left);
 }
 

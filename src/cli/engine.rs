@@ -20,7 +20,8 @@ pub struct EngineArgs {
     /// What ONNX Runtime computes on
     #[arg(long, value_name = "cpu|cuda", default_value_t = Provider::Cpu)]
     provider: Provider,
-    /// How many threads compute [default: as the engine chooses]
+    /// How many threads compute: parts of a batch in tract, operators in onnxruntime [default: 1 in
+    /// tract, what onnxruntime chooses]
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
 }

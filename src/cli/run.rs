@@ -51,7 +51,7 @@ const AT_A_TIME: usize = 512 << 20;
 /// The most samples of a batch: more make no run faster.
 const MOST: usize = 64;
 /// How many values of the largest's size a run may hold at once.
-const HELD: usize = 4;
+const HELD: usize = 8;
 
 impl Run {
     /// Runs the model batch by batch and writes its outputs.
@@ -71,12 +71,20 @@ impl Run {
         let mut session = self.engine.open(&self.augmented)?;
         let feeder = Feeder::new(&model.graph, subject.input, subject.batch, &[]);
         let bar = progress(set.len(), self.printing.quiet);
-        for batch in set.batches(size) {
-            for (mut inputs, real) in feeder.batches(&batch?.values, size)? {
-                interrupt::check()?;
-                inputs.extend(neurons.iter().cloned());
-                let outputs = session.run(&inputs).map_err(|e| e.file(&self.augmented))?;
-                let taken = if feeder.is_free()? { real } else { size };
+        // A batch is shared among the threads of an engine that computes its parts side by side.
+        let free = feeder.is_free()?;
+        let (read, part) = match free {
+            true => (size, size.div_ceil(session.lanes())),
+            false => (size.saturating_mul(session.lanes()), size),
+        };
+        for batch in set.batches(read) {
+            interrupt::check()?;
+            let parts = feeder.batches(&batch?.values, part)?;
+            let (mut jobs, counts): (Vec<Inputs>, Vec<_>) = parts.into_iter().unzip();
+            jobs.iter_mut().for_each(|inputs| inputs.extend(neurons.iter().cloned()));
+            let runs = session.run_all(&jobs).map_err(|e| e.file(&self.augmented))?;
+            for (outputs, real) in runs.into_iter().zip(counts) {
+                let taken = if free { real } else { part };
                 results.add(&self.rows(outputs, subject.batch.map(|_| taken), real)?)?;
                 bar.inc(real as u64);
             }

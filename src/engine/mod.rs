@@ -15,7 +15,7 @@ pub mod tract;
 
 pub use array::Array;
 pub use port::{Extent, Port};
-pub use session::{Backend, Provider, Session, Setup};
+pub use session::{Arrays, Backend, Provider, Session, Setup};
 
 use crate::error::{Error, Kind};
 

@@ -13,7 +13,7 @@ use ort::value::{DynValue, Outlet, Tensor, TensorElementType, ValueType};
 use super::array::Array;
 use super::guard::guarded;
 use super::port::{Extent, Port, Symbols, matched};
-use super::session::{Provider, Setup};
+use super::session::{Arrays, Provider, Setup};
 use super::{library, one_line};
 use crate::error::{Error, Result};
 use crate::graph::DataType;
@@ -46,7 +46,8 @@ impl Session {
         let environment = environment(setup)?;
         available(setup.provider)?;
         let provider = match setup.provider {
-            Provider::Cpu => ep::CPU::default().with_arena_allocator(true).build(),
+            // An arena never gives back what the largest run took.
+            Provider::Cpu => ep::CPU::default().with_arena_allocator(false).build(),
             Provider::Cuda => ep::CUDA::default().build(),
         };
         let native = caught("cannot load the model", || {
@@ -70,7 +71,7 @@ impl Session {
     }
 
     /// As [`super::Session::run`].
-    pub fn run<N: AsRef<str>>(&mut self, inputs: &[(N, Array)]) -> Result<Vec<(String, Array)>> {
+    pub fn run<N: AsRef<str>>(&mut self, inputs: &[(N, Array)]) -> Result<Arrays> {
         let places = matched(&self.inputs, inputs.iter().map(|(name, _)| name.as_ref()))?;
         let mut symbols = Symbols::new();
         let mut values: Vec<SessionInputValue<'_>> = Vec::new();

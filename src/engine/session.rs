@@ -37,29 +37,34 @@ pub struct Setup {
     pub backend: Backend,
     /// The device.
     pub provider: Provider,
-    /// How many threads compute; the engine's own choice if none.
+    /// How many threads compute: the runs of [`Session::run_all`] in tract, operators in ONNX
+    /// Runtime; if none, one in tract and ONNX Runtime's own choice.
     pub threads: Option<NonZeroUsize>,
     /// ONNX Runtime's library, or a folder that holds it; looked for if none.
     pub library: Option<PathBuf>,
 }
 
 impl Setup {
+    fn lanes(&self) -> NonZeroUsize {
+        self.threads.unwrap_or(NonZeroUsize::MIN)
+    }
+
     fn check(&self) -> Result<()> {
-        if self.backend == Backend::OnnxRuntime {
-            return Ok(());
-        }
-        let only =
-            |what: &str| Err(failure(format!("tract: {what}")).help("choose --engine onnxruntime"));
-        match (self.provider, self.threads.map_or(1, NonZeroUsize::get)) {
-            (Provider::Cpu, 1) => Ok(()),
-            (Provider::Cpu, n) => only(&format!("it computes on one thread, not on {n}")),
-            (provider, _) => only(&format!("it computes on the cpu, not on {provider}")),
+        match (self.backend, self.provider) {
+            (Backend::OnnxRuntime, _) | (_, Provider::Cpu) => Ok(()),
+            (Backend::Tract, provider) => {
+                Err(failure(format!("tract: it computes on the cpu, not on {provider}"))
+                    .help("choose --engine onnxruntime"))
+            }
         }
     }
 }
 
+/// The arrays of a run by name.
+pub type Arrays = Vec<(String, Array)>;
+
 enum Engine {
-    Tract(tract::Network),
+    Tract(tract::Network, NonZeroUsize),
     OnnxRuntime(onnxruntime::Session),
 }
 
@@ -76,7 +81,7 @@ impl Session {
         setup.check()?;
         std::fs::metadata(path).map_err(|e| Error::io(path, &e))?;
         let engine = match setup.backend {
-            Backend::Tract => Engine::Tract(tract::Network::load(path)?),
+            Backend::Tract => Engine::Tract(tract::Network::load(path)?, setup.lanes()),
             Backend::OnnxRuntime => {
                 let session = onnxruntime::Session::load(path, setup);
                 Engine::OnnxRuntime(session.map_err(|e| e.file(path))?)
@@ -92,7 +97,7 @@ impl Session {
     pub fn from_bytes(model: &[u8], setup: &Setup) -> Result<Self> {
         setup.check()?;
         Ok(Self(match setup.backend {
-            Backend::Tract => Engine::Tract(tract::Network::read(model)?),
+            Backend::Tract => Engine::Tract(tract::Network::read(model)?, setup.lanes()),
             Backend::OnnxRuntime => Engine::OnnxRuntime(onnxruntime::Session::read(model, setup)?),
         }))
     }
@@ -100,7 +105,7 @@ impl Session {
     /// What the model declares of its inputs, in order; those with an initializer are none.
     pub fn inputs(&self) -> &[Port] {
         match &self.0 {
-            Engine::Tract(network) => network.inputs(),
+            Engine::Tract(network, _) => network.inputs(),
             Engine::OnnxRuntime(session) => session.inputs(),
         }
     }
@@ -108,7 +113,7 @@ impl Session {
     /// What the model declares of its outputs, in order.
     pub fn outputs(&self) -> &[Port] {
         match &self.0 {
-            Engine::Tract(network) => network.outputs(),
+            Engine::Tract(network, _) => network.outputs(),
             Engine::OnnxRuntime(session) => session.outputs(),
         }
     }
@@ -119,10 +124,29 @@ impl Session {
     /// # Errors
     /// When an input is missing, unknown or of another type or shape than the model declares, when
     /// the engine fails, or when an output's shape contradicts the model's declaration.
-    pub fn run<N: AsRef<str>>(&mut self, inputs: &[(N, Array)]) -> Result<Vec<(String, Array)>> {
+    pub fn run<N: AsRef<str>>(&mut self, inputs: &[(N, Array)]) -> Result<Arrays> {
         match &mut self.0 {
-            Engine::Tract(network) => network.run(inputs),
+            Engine::Tract(network, _) => network.run(inputs),
             Engine::OnnxRuntime(session) => session.run(inputs),
+        }
+    }
+
+    /// How many runs [`Session::run_all`] computes at once.
+    pub fn lanes(&self) -> usize {
+        match &self.0 {
+            Engine::Tract(_, lanes) => lanes.get(),
+            Engine::OnnxRuntime(_) => 1,
+        }
+    }
+
+    /// As [`Session::run`], for each of several inputs; the outputs come in their order.
+    ///
+    /// # Errors
+    /// As [`Session::run`], for the first that fails.
+    pub fn run_all(&mut self, jobs: &[Arrays]) -> Result<Vec<Arrays>> {
+        match &mut self.0 {
+            Engine::Tract(network, lanes) => network.run_all(jobs, lanes.get()),
+            Engine::OnnxRuntime(session) => jobs.iter().map(|inputs| session.run(inputs)).collect(),
         }
     }
 }

@@ -9,6 +9,7 @@ use tract_onnx::prelude::*;
 use super::array::Array;
 use super::guard::guarded;
 use super::port::{Extent, Port, Symbols, known, matched};
+use super::session::Arrays;
 use super::{defects, one_line};
 use crate::error::{Error, Result};
 use crate::graph::DataType;
@@ -22,7 +23,7 @@ pub struct Network {
     inputs: Vec<Port>,
     outputs: Vec<Port>,
     /// The last used first.
-    ready: Vec<(Vec<Vec<usize>>, Session)>,
+    ready: Vec<(Vec<Vec<usize>>, Arc<Session>)>,
 }
 
 impl Network {
@@ -95,24 +96,43 @@ impl Network {
     ///
     /// # Errors
     /// As [`Session::new`] and [`Session::run`].
-    pub fn run<N: AsRef<str>>(&mut self, inputs: &[(N, Array)]) -> Result<Vec<(String, Array)>> {
+    pub fn run<N: AsRef<str>>(&mut self, inputs: &[(N, Array)]) -> Result<Arrays> {
+        self.made_ready(inputs)?.run(inputs)
+    }
+
+    /// As [`Network::run`], for each of several inputs, up to `lanes` at a time.
+    ///
+    /// # Errors
+    /// As [`Network::run`], for the first that fails.
+    pub fn run_all(&mut self, jobs: &[Arrays], lanes: usize) -> Result<Vec<Arrays>> {
+        let sessions = jobs.iter().map(|inputs| self.made_ready(inputs));
+        let sessions = sessions.collect::<Result<Vec<_>>>()?;
+        let work: Vec<_> = sessions.iter().zip(jobs).collect();
+        let mut results = Vec::new();
+        for group in work.chunks(lanes.max(1)) {
+            match group {
+                [(session, inputs)] => results.push(session.run(inputs)?),
+                _ => results.extend(side_by_side(group)?),
+            }
+        }
+        Ok(results)
+    }
+
+    /// The session for the shapes of these arrays.
+    fn made_ready<N: AsRef<str>>(&mut self, inputs: &[(N, Array)]) -> Result<Arc<Session>> {
         let places = matched(&self.inputs, inputs.iter().map(|(name, _)| name.as_ref()))?;
         let given = places.iter().filter_map(|&place| inputs.get(place));
         let shapes: Vec<_> = given.map(|(_, array)| array.shape().to_vec()).collect();
-        match self.ready.iter().position(|(ready, _)| *ready == shapes) {
-            Some(place) => self.ready[..=place].rotate_right(1),
-            None => {
-                let names = self.inputs.iter().map(|port| port.name.clone());
-                let named: Vec<_> = names.zip(shapes.iter().cloned()).collect();
-                let session = self.session(&named)?;
-                self.ready.truncate(READY - 1);
-                self.ready.insert(0, (shapes, session));
-            }
+        if let Some(place) = self.ready.iter().position(|(ready, _)| *ready == shapes) {
+            self.ready[..=place].rotate_right(1);
+            return Ok(self.ready[0].1.clone());
         }
-        match self.ready.first() {
-            Some((_, session)) => session.run(inputs),
-            None => Err(Error::internal("a session is missing")),
-        }
+        let names = self.inputs.iter().map(|port| port.name.clone());
+        let named: Vec<_> = names.zip(shapes.iter().cloned()).collect();
+        let session = Arc::new(self.session(&named)?);
+        self.ready.truncate(READY - 1);
+        self.ready.insert(0, (shapes, session.clone()));
+        Ok(session)
     }
 
     /// A session for inputs of the shapes given by name.
@@ -171,7 +191,7 @@ impl Session {
     /// # Errors
     /// When an input is missing, unknown or of another type or shape than the session was made
     /// for, when tract fails, or when an output's shape contradicts the model's declaration.
-    pub fn run<N: AsRef<str>>(&self, inputs: &[(N, Array)]) -> Result<Vec<(String, Array)>> {
+    pub fn run<N: AsRef<str>>(&self, inputs: &[(N, Array)]) -> Result<Arrays> {
         let places = matched(&self.inputs, inputs.iter().map(|(name, _)| name.as_ref()))?;
         let given = places.iter().filter_map(|&place| inputs.get(place));
         let tensors = self.inputs.iter().zip(given).map(|(port, (_, array))| {
@@ -194,6 +214,21 @@ impl Session {
         });
         named.collect()
     }
+}
+
+/// Runs each on a thread of its own.
+fn side_by_side(work: &[(&Arc<Session>, &Arrays)]) -> Result<Vec<Arrays>> {
+    std::thread::scope(|scope| {
+        let spawn = |&(session, inputs): &(&Arc<Session>, &Arrays)| {
+            let (session, inputs) = (session.clone(), inputs.to_vec());
+            scope.spawn(move || session.run(&inputs))
+        };
+        let threads: Vec<_> = work.iter().map(spawn).collect();
+        let ended = threads.into_iter().map(|thread| {
+            thread.join().unwrap_or_else(|_| Err(Error::internal("a thread of tract's panicked")))
+        });
+        ended.collect()
+    })
 }
 
 /// What `info` declares.
