@@ -211,3 +211,26 @@ fn all_layers_in_one_pass_meet_the_files() {
         }
     }
 }
+
+/// The parts of the bias, a named operator each, sum to the bias: on networks with normalisations,
+/// branches and depthwise convolutions, in both directions.
+#[test]
+fn biases_are_the_sum_of_their_operators() {
+    let Some(folder) = data() else { return };
+    for name in ["2conv_mnist_true", "resnet20_cifar10", "mobilenetv1_025_224_imagenet"] {
+        let model = folder.join(format!("models/{name}.onnx"));
+        let (x, _) = golden(&folder.join(format!("golden/{name}.npz")));
+        let options = options(&["l=logits"], "0,3", "bias,bias-terms");
+        let augmented = augment(&model, &options);
+        let input = augmented.graph.value(augmented.graph.inputs[0]).name.clone();
+        let note = augmented.metadata.iter().find(|(key, _)| key == "slpc.layer.l.bias-terms");
+        let names: Vec<String> = serde_json::from_str(&note.unwrap().1).unwrap();
+        let outputs = run(&augmented, &[(&input, Array::from(x))]);
+        let (bias, terms) = (outputs.of("l", "bias"), outputs.of("l", "bias-terms"));
+        let axis = Axis(terms.ndim() - 1);
+        assert!(names.len() > 3 && terms.len_of(axis) == names.len(), "{name}: {names:?}");
+        let size = terms.mapv(f64::abs).sum_axis(axis);
+        let apart = (terms.sum_axis(axis) - &bias).mapv(f64::abs) / &size;
+        assert!(apart.iter().all(|&apart| apart < 1e-5), "{name}: {apart}");
+    }
+}

@@ -25,7 +25,7 @@ const ROOMS: [(&str, &[&str]); 11] = [
 ];
 
 /// The stages of the compiler that each stage may import: none that comes after it.
-const STAGES: [(&str, &[&str]); 11] = [
+const STAGES: [(&str, &[&str]); 12] = [
     ("normalise", &[]),
     ("infer", &[]),
     ("build", &["infer"]),
@@ -35,6 +35,7 @@ const STAGES: [(&str, &[&str]); 11] = [
     ("linearise", &["build", "linear", "rules"]),
     ("plan", &["linear", "select", "linearise"]),
     ("accumulate", &["build", "linear", "select", "linearise", "plan"]),
+    ("switches", &["build", "linear", "rules", "linearise", "plan", "accumulate"]),
     ("project", &["build", "select", "accumulate"]),
     ("simplify", &["infer"]),
 ];

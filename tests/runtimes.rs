@@ -78,6 +78,23 @@ fn singular_patterns_agree() {
     jobs.check();
 }
 
+/// States and radii of the shipped network, of a batch and of one sample alone.
+#[test]
+fn states_and_radii_agree() {
+    let mut jobs = Jobs::new("regions");
+    let request = options(&["a=/conv2/Conv_output_0", "b=logits"], "0", "activity,state,radius");
+    for count in [1, 2] {
+        let input = [("input", Array::from(digits(count)))];
+        let name = format!("2conv regions {count}");
+        let outputs = jobs.add(&name, &shipped(), &request, &input, ROUNDING, json!({}));
+        let radius = |layer: &str| outputs.of(layer, "radius");
+        assert!(radius("a").iter().zip(&radius("b")).all(|(a, b)| b <= a && *b >= 0.0));
+        let width = |layer: &str| outputs.of(layer, "state").shape()[1];
+        assert!(width("a") < width("b"));
+    }
+    jobs.check();
+}
+
 /// 4096 neurons in both directions.
 #[test]
 fn every_neuron_of_a_convolution_agrees_in_both_directions() {

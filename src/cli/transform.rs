@@ -38,7 +38,7 @@ pub struct Transform {
     #[arg(long, value_name = "WHICH")]
     neurons: Option<Choice>,
     /// The quantities: activity, weights, bias, centre, icd, bias-terms, patterns, singular-values,
-    /// mixing, power
+    /// mixing, power, radius, state
     #[arg(
         long,
         value_name = "LIST",

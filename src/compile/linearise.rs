@@ -18,6 +18,8 @@ pub struct Linearised {
     pub input: VarId,
     /// The change of each layer.
     pub layers: Vec<VarId>,
+    /// The change of each value of the model that has one.
+    pub vars: HashMap<ValueId, VarId>,
     affine: Vec<Affine>,
     infinite: Reach,
 }
@@ -76,7 +78,7 @@ pub fn linearise(
     let layers = layers.iter().map(reached).collect::<Result<_>>()?;
     e.check()?;
     let infinite = e.graph(behind_infinities);
-    Ok(Linearised { program: program.into_inner(), input: start, layers, affine, infinite })
+    Ok(Linearised { program: program.into_inner(), input: start, layers, vars, affine, infinite })
 }
 
 /// Everything that is computed from constants with infinite elements, such as attention masks.

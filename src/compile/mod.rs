@@ -11,6 +11,7 @@ pub mod project;
 pub mod rules;
 pub mod select;
 pub mod simplify;
+pub mod switches;
 
 use std::collections::HashSet;
 
@@ -21,6 +22,7 @@ use linearise::{Linearised, linearise};
 use plan::{Limits, Plan};
 use project::{Projection, Quantity, Singular};
 use select::{Batch, Choice, Layer, Neurons, Path};
+use switches::Switch;
 
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Model, NodeId, ValueId, fixed};
@@ -141,7 +143,8 @@ pub fn transform(model: Model, options: &Options) -> Result<(Model, Summary)> {
     let sample = sample_dims(&e, input, &layers);
     let samples = sample_places(&e, &network, input, &layers)?;
     let plan = plan::plan(&network, samples.as_deref(), &sample, &layers, options.limits)?;
-    let terms = project_layers(&e, &network, input, &layers, (&sample, samples), &plan, options)?;
+    let notes =
+        project_layers(&e, &network, (input, &order), &layers, (&sample, samples), &plan, options)?;
     let steps = network.program.steps().iter();
     let steps =
         steps.map(|s| (e.graph(|graph| graph.label(s.node).to_owned()), s.map.name())).collect();
@@ -156,20 +159,28 @@ pub fn transform(model: Model, options: &Options) -> Result<(Model, Summary)> {
         nodes_before,
         nodes_after: model.graph.node_count(),
     };
-    record(&mut model, &summary, options, &terms);
+    record(&mut model, &summary, options, &notes);
     Ok((model, summary))
 }
 
-/// Emits rows, biases and outputs of every layer; gives the names of the bias terms of each.
+/// What the metadata say of one layer's outputs.
+struct Notes {
+    /// The names of the bias terms.
+    terms: Vec<String>,
+    /// The switches of the state, each with its operator and the number of its elements.
+    switches: Vec<(String, String, Option<i64>)>,
+}
+
+/// Emits rows, biases and outputs of every layer.
 fn project_layers(
     e: &Emit,
     network: &Linearised,
-    input: ValueId,
+    (input, order): (ValueId, &[NodeId]),
     layers: &[Layer],
     (sample, samples): (&[crate::graph::Dim], Option<Vec<Option<Samples>>>),
     plan: &Plan,
     options: &Options,
-) -> Result<Vec<Vec<String>>> {
+) -> Result<Vec<Notes>> {
     let places = samples.as_deref();
     let chosen: Vec<_> = layers
         .iter()
@@ -190,15 +201,57 @@ fn project_layers(
         bias_terms: options.emit.contains(&Quantity::BiasTerms),
     };
     let accumulated = accumulate::accumulate(&task, plan.direction);
-    for ((layer, chosen), rows) in layers.iter().zip(&chosen).zip(&accumulated) {
+    let switches = find_switches(&task, (input, order), &options.emit)?;
+    let tangents = match options.emit.contains(&Quantity::Radius) {
+        true => switches::sweep(&task, &switches, sample, options.limits.memory)?,
+        false => Vec::new(),
+    };
+    for (i, (layer, rows)) in layers.iter().zip(&accumulated).enumerate() {
+        let (chosen, found) = (&chosen[i], &switches[i]);
+        let wanted = |quantity| options.emit.contains(&quantity);
+        let state = wanted(Quantity::State).then(|| switches::state(e, found)).transpose();
+        let state = state.map_err(|error| named(e, layer, error))?;
+        let radius = wanted(Quantity::Radius).then(|| {
+            switches::radius(e, found, &tangents, (&chosen.samples, chosen.activity.dtype()))
+        });
         e.scope(&layer.alias);
         let (input, emission) = (task.input(input), options.emit.as_slice());
         let request = options.singular;
-        Projection { layer, chosen, rows, emission, request, input, sample }.emit(e);
+        Projection { layer, chosen, rows, emission, request, state, radius, input, sample }.emit(e);
     }
     e.check()?;
     let name = |node: &NodeId| e.graph(|graph| graph.label(*node).to_owned());
-    Ok(accumulated.iter().map(|a| a.terms.iter().map(|(node, _)| name(node)).collect()).collect())
+    let describe = |switch: &Switch| {
+        let operator = e.graph(|graph| graph.node(switch.node).operator());
+        (name(&switch.node), operator, fixed(&switch.count))
+    };
+    let notes = accumulated.iter().zip(&switches).map(|(rows, switches)| Notes {
+        terms: rows.terms.iter().map(|(node, _)| name(node)).collect(),
+        switches: switches.iter().map(describe).collect(),
+    });
+    Ok(notes.collect())
+}
+
+/// The switches of every layer; none where neither state nor radius is wanted.
+fn find_switches<'e>(
+    task: &Task<'e, '_>,
+    (input, order): (ValueId, &[NodeId]),
+    emit: &[Quantity],
+) -> Result<Vec<Vec<Switch<'e>>>> {
+    let exact = emit.contains(&Quantity::Radius);
+    let found = task.layers.iter().map(|layer| {
+        if !exact && !emit.contains(&Quantity::State) {
+            return Ok(Vec::new());
+        }
+        let way = (input, layer.value);
+        switches::find(task.e, order, task.network, way, task.samples, exact)
+    });
+    found.collect()
+}
+
+/// An error that names the layer's value.
+fn named(e: &Emit, layer: &Layer, error: Error) -> Error {
+    error.value(e.graph(|graph| graph.value(layer.value).name.clone()))
 }
 
 /// The dimensions of one sample of the input.
@@ -336,7 +389,7 @@ fn summarise(graph: &Graph, path: &Path, layers: &[(Layer, Option<String>)]) -> 
 }
 
 /// Writes down in the model what was done to it.
-fn record(model: &mut Model, summary: &Summary, options: &Options, terms: &[Vec<String>]) {
+fn record(model: &mut Model, summary: &Summary, options: &Options, notes: &[Notes]) {
     let mut note = |key: &str, value: String| {
         let key = format!("slpc.{key}");
         model.metadata.retain(|(old, _)| *old != key);
@@ -355,7 +408,7 @@ fn record(model: &mut Model, summary: &Summary, options: &Options, terms: &[Vec<
     }
     let aliases: Vec<_> = summary.layers.iter().map(|l| l.alias.as_str()).collect();
     note("layers", serde_json::json!(aliases).to_string());
-    for (layer, terms) in summary.layers.iter().zip(terms) {
+    for (layer, Notes { terms, switches }) in summary.layers.iter().zip(notes) {
         note(&format!("layer.{}.value", layer.alias), layer.value.clone());
         note(&format!("layer.{}.neurons", layer.alias), layer.dims.clone());
         note(&format!("layer.{}.choice", layer.alias), layer.choice.clone());
@@ -365,6 +418,13 @@ fn record(model: &mut Model, summary: &Summary, options: &Options, terms: &[Vec<
                 &format!("layer.{}.bias-terms", layer.alias),
                 serde_json::json!(terms).to_string(),
             );
+        }
+        if !switches.is_empty() {
+            let list = switches.iter().map(|(node, operator, count)| {
+                serde_json::json!({ "node": node, "operator": operator, "count": count })
+            });
+            let list = serde_json::Value::Array(list.collect());
+            note(&format!("layer.{}.state", layer.alias), list.to_string());
         }
     }
 }

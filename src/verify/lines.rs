@@ -39,7 +39,7 @@ impl Check<'_> {
             let graph = &self.subject.model.graph;
             quantities.iter().all(|q| graph.find(&layer.name(q)).is_some())
         };
-        let list: [(Promise, &[&str]); 11] = [
+        let list: [(Promise, &[&str]); 12] = [
             (Promise::Activity, &["activity"]),
             (Promise::Projection, &["activity", "weights", "bias"]),
             (Promise::Centre, &["activity", "weights", "centre"]),
@@ -50,6 +50,7 @@ impl Check<'_> {
             (Promise::Power, &["icd", "power"]),
             (Promise::Step, &["activity", "weights", "bias"]),
             (Promise::Slope, &["weights"]),
+            (Promise::Region, &["radius", "state"]),
             (Promise::Batch, &[]),
         ];
         list.into_iter()
@@ -63,6 +64,9 @@ impl Check<'_> {
                         if tally.outcome(promise, dtype).is_none() =>
                     {
                         format!("V is larger than {} on both sides", patterns::LARGEST)
+                    }
+                    Promise::Region if tally.outcome(promise, dtype).is_none() => {
+                        "the radius is no more than rounding of the input".to_owned()
                     }
                     Promise::Slope if dtype.bits() < 32 => {
                         "differences of half precision show no slope".to_owned()

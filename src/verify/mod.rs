@@ -9,6 +9,7 @@ mod lines;
 mod near;
 mod patterns;
 mod promises;
+mod region;
 mod report;
 mod steps;
 mod subject;
@@ -108,6 +109,7 @@ impl Check<'_> {
             if index == 0 {
                 self.steps(&inputs, &added)?;
                 self.slopes(&inputs, &added)?;
+                self.regions(&inputs, &added)?;
             }
             if free && real > 1 {
                 self.batch(&inputs, &added, real)?;

@@ -31,6 +31,8 @@ pub enum Promise {
     Step,
     /// δ·ŵ is the slope of v, by central differences.
     Slope,
+    /// No step shorter than the radius changes the state.
+    Region,
     /// A batch gives what its samples give one by one.
     Batch,
 }
@@ -51,6 +53,7 @@ impl Promise {
             Self::Power => "R patterns hold γ of Σs",
             Self::Step => "v(x+δ) = (x+δ)·ŵ + b̂, same state",
             Self::Slope => "δ·ŵ = slope of v",
+            Self::Region => "|δ| < radius: same state",
             Self::Batch => "a batch equals its samples",
         }
     }

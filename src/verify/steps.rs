@@ -118,8 +118,8 @@ pub fn same_neurons(before: &Rows<'_>, after: &Rows<'_>, given: &[usize]) -> Vec
 }
 
 /// Compares the outputs of a batch with those of its sample number `place` run alone. A sample that
-/// chose other neurons, which happens among equals, is compared in its activities only. Patterns are
-/// left out: among nearly equal singular values rounding decides on them.
+/// chose other neurons, which happens among equals, is compared in its activities only. Patterns,
+/// states and radii are left out: among nearly equal values rounding decides on them.
 pub fn compare_batch(
     names: &[String],
     batch: &Outputs,
@@ -137,7 +137,8 @@ pub fn compare_batch(
         let all = count(batch, name).unwrap_or(1);
         pick(batch, name, place, all) == pick(alone, name, 0, 1)
     });
-    const UNDECIDED: [&str; 4] = ["/neurons", "/patterns", "/mixing", "/power"];
+    const UNDECIDED: [&str; 7] =
+        ["/neurons", "/patterns", "/mixing", "/power", "/radius", "/radius-neuron", "/state"];
     for name in names.iter().filter(|name| !UNDECIDED.iter().any(|end| name.ends_with(end))) {
         if !same && !name.ends_with("/activity") {
             continue;

@@ -20,13 +20,15 @@ fn augmented(text: &str, neurons: &str, emit: &[Quantity]) -> (Model, Model) {
     (load_bytes(to_bytes(&model).unwrap().into(), None).unwrap(), source)
 }
 
-const EVERYTHING: [Quantity; 10] = [
+const EVERYTHING: [Quantity; 12] = [
     Quantity::Activity,
     Quantity::Weights,
     Quantity::Bias,
     Quantity::Centre,
     Quantity::Icd,
     Quantity::BiasTerms,
+    Quantity::Radius,
+    Quantity::State,
     Quantity::Patterns,
     Quantity::SingularValues,
     Quantity::Mixing,
@@ -42,10 +44,10 @@ fn every_choice_of_neurons_keeps_every_promise() {
     for neurons in ["all", "top:1", "top:2", "1", "runtime"] {
         // The patterns of a number of neurons that is not known beforehand take long in tract.
         let given = neurons == "runtime";
-        let (model, source) = augmented(NET, neurons, &EVERYTHING[..if given { 6 } else { 10 }]);
+        let (model, source) = augmented(NET, neurons, &EVERYTHING[..if given { 8 } else { 12 }]);
         let settings = Settings { samples: 4, source: Some(&source), ..Settings::default() };
         let report = verify(&model, &settings).unwrap();
-        assert_eq!((report.rows.len(), report.samples), (13, 4));
+        assert_eq!((report.rows.len(), report.samples), (14, 4));
         for row in &report.rows {
             assert!(row.is_ok(), "{neurons}: {row:?}");
             let measured = matches!(row.outcome, Outcome::Measured { .. });
@@ -58,7 +60,7 @@ fn every_choice_of_neurons_keeps_every_promise() {
 
 #[test]
 fn curved_operators_are_judged_by_their_slope() {
-    let (model, _) = augmented(&NET.replace("Relu", "Tanh"), "all", &EVERYTHING);
+    let (model, _) = augmented(&NET.replace("Relu", "Tanh"), "all", &EVERYTHING[..6]);
     let report = verify(&model, &Settings { samples: 2, ..Settings::default() }).unwrap();
     assert!(report.is_ok());
     assert_eq!(*outcome(&report, Promise::Step), Outcome::NotMeasured);
@@ -109,6 +111,7 @@ fn a_broken_promise_is_found() {
         ("slp/y/mixing", Promise::Patterns),
         ("slp/y/singular-values", Promise::Singular),
         ("slp/y/power", Promise::Power),
+        ("slp/y/radius", Promise::Region),
     ];
     for (output, promise) in cases {
         let (mut model, _) = augmented(NET, "all", &EVERYTHING);

@@ -62,6 +62,12 @@ fn input_dims(task: &Task<'_, '_>) -> Vec<Dim> {
 
 /// The tangent of each layer, a seed for each component of the input.
 fn columns<'e>(task: &Task<'e, '_>) -> Vec<Option<Expr<'e>>> {
+    let tangents = tangents(task);
+    task.network.layers.iter().map(|layer| tangents[layer.0]).collect()
+}
+
+/// The tangent of every variable.
+pub(super) fn tangents<'e>(task: &Task<'e, '_>) -> Vec<Option<Expr<'e>>> {
     let (e, network) = (task.e, task.network);
     let program = &network.program;
     let input = program.var(network.input);
@@ -76,7 +82,7 @@ fn columns<'e>(task: &Task<'e, '_>) -> Vec<Option<Expr<'e>>> {
     let mut tangents: Vec<Option<Expr>> = vec![None; program.var_count()];
     tangents[network.input.0] = Some(seed);
     program.push(e, program.steps(), &count, &mut tangents);
-    network.layers.iter().map(|layer| tangents[layer.0]).collect()
+    tangents
 }
 
 struct Constants<'e> {

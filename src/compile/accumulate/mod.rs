@@ -54,6 +54,11 @@ pub fn accumulate<'e>(task: &Task<'e, '_>, direction: Direction) -> Vec<Accumula
     }
 }
 
+/// The tangent of every variable, a seed for each component of the input.
+pub fn tangents<'e>(task: &Task<'e, '_>) -> Vec<Option<Expr<'e>>> {
+    forward::tangents(task)
+}
+
 impl<'e> Task<'e, '_> {
     /// Where the samples lie in a variable.
     fn samples_of(&self, var: super::linear::VarId) -> Option<&Samples> {

@@ -28,6 +28,10 @@ pub struct Projection<'e, 'p> {
     pub emission: &'p [Quantity],
     /// What is asked of the singular pattern analysis.
     pub request: Singular,
+    /// The state `[N, S]`, where it is wanted.
+    pub state: Option<Expr<'e>>,
+    /// The radius `[N]` and the switch at the border, where they are wanted.
+    pub radius: Option<(Expr<'e>, Expr<'e>)>,
     /// The input as `[N, 1, x…]`, an axis of size 1 in place of the samples.
     pub input: Expr<'e>,
     /// The dimensions of one sample of the input.
@@ -42,7 +46,12 @@ impl<'e> Projection<'e, '_> {
         let analysis = self.analysis(e);
         for &quantity in self.emission {
             let Some((value, dims)) = self.value(e, quantity, analysis.as_ref()) else { continue };
-            self.output(e, quantity.name(), value.reshape(&self.by_sample(&dims)).cast(dtype));
+            let value = value.reshape(&self.by_sample(&dims));
+            let value = if value.dtype().is_float() { value.cast(dtype) } else { value };
+            self.output(e, quantity.name(), value);
+        }
+        if let Some((_, nearest)) = self.radius {
+            self.output(e, "radius-neuron", nearest.reshape(&self.by_sample(&[])));
         }
         if let Some(indices) = self.chosen.indices.filter(|_| self.chosen.is_per_sample()) {
             let dims = self.by_sample(std::slice::from_ref(&self.chosen.count));
@@ -88,6 +97,8 @@ impl<'e> Projection<'e, '_> {
             Quantity::SingularValues => (analysis?.values, vec![patterns()]),
             Quantity::Mixing => (analysis?.mixing, vec![patterns(), self.chosen.count.clone()]),
             Quantity::Power => (analysis?.power?, Vec::new()),
+            Quantity::Radius => (self.radius?.0, Vec::new()),
+            Quantity::State => (self.state?, self.state?.dims()[1..].to_vec()),
         })
     }
 

@@ -25,6 +25,10 @@ pub enum Quantity {
     Mixing,
     /// R_γ (definition 4)
     Power,
+    /// The exact radius of the linear region, and the switch at its border.
+    Radius,
+    /// Which ReLUs are active and which input won each pooling window.
+    State,
 }
 
 impl Quantity {
@@ -32,7 +36,7 @@ impl Quantity {
     pub const DEFAULT: [Self; 5] =
         [Self::Activity, Self::Weights, Self::Bias, Self::Centre, Self::Icd];
 
-    const NAMES: [(&'static str, Self); 10] = [
+    const NAMES: [(&'static str, Self); 12] = [
         ("activity", Self::Activity),
         ("weights", Self::Weights),
         ("bias", Self::Bias),
@@ -43,6 +47,8 @@ impl Quantity {
         ("singular-values", Self::SingularValues),
         ("mixing", Self::Mixing),
         ("power", Self::Power),
+        ("radius", Self::Radius),
+        ("state", Self::State),
     ];
 
     /// The last part of the output's name.

@@ -1,0 +1,196 @@
+//! The state of a network: which ReLUs are active and which input won each pooling window; and the
+//! distance to the nearest input at which one of these switches changes.
+//!
+//! A [`Switch`] is an operator with a position for each of its elements. Within the region where no
+//! position changes the network is affine, so each position ends at a hyperplane, and the least
+//! distance to one of these is the exact radius of the region. The slopes come from one sweep from the
+//! input forward, a seed an input component: it costs as much memory as that many copies of the widest
+//! value.
+
+mod find;
+mod levels;
+mod winners;
+
+use super::accumulate::{Task, tangents};
+use super::build::{Emit, Expr};
+use super::linear::{Samples, VarId};
+use super::plan::bytes;
+use crate::error::{Error, Result};
+use crate::graph::{DataType, Dim, NodeId, fixed};
+pub use find::find;
+use levels::Levels;
+use winners::Winners;
+
+/// One operator that switches.
+pub struct Switch<'e> {
+    /// Its node.
+    pub node: NodeId,
+    /// The number of elements in one sample.
+    pub count: Dim,
+    /// The variable whose dimensions the elements have.
+    like: VarId,
+    samples: Option<Samples>,
+    kind: Kind<'e>,
+}
+
+/// What decides on the position.
+enum Kind<'e> {
+    /// Between which levels a value lies.
+    Levels(Levels<'e>),
+    /// Which of several values is the largest or the least.
+    Winners(Winners<'e>),
+}
+
+/// How much is held at once beside a change itself, while its norm is taken.
+const COPIES: u64 = 3;
+
+impl<'e> Switch<'e> {
+    /// How many positions there are, where it is known.
+    fn positions(&self) -> Option<usize> {
+        match &self.kind {
+            Kind::Levels(levels) => Some(levels.count() + 1),
+            Kind::Winners(winners) => winners.candidates(),
+        }
+    }
+
+    /// The position of each element `[N, S]`, int64.
+    fn position(&self, e: &'e Emit) -> Expr<'e> {
+        e.scope_of(self.node);
+        let position = match &self.kind {
+            Kind::Levels(levels) => levels.position(),
+            Kind::Winners(winners) => winners.position(),
+        };
+        self.by_sample(position)
+    }
+
+    /// The distance of the input from where each element changes its position, `[N, S]`; infinite
+    /// where it never does.
+    fn distance(&self, e: &'e Emit, tangents: &[Option<Expr<'e>>]) -> Expr<'e> {
+        e.scope_of(self.node);
+        let distance = match &self.kind {
+            Kind::Levels(levels) => levels.distance(tangents),
+            Kind::Winners(winners) => winners.distance(tangents),
+        };
+        self.by_sample(distance)
+    }
+
+    /// `[.., outer·N·inner, ..]` as `[N, S]`.
+    fn by_sample(&self, x: Expr<'e>) -> Expr<'e> {
+        let dims = x.dims();
+        let Some(samples) = &self.samples else {
+            return x.reshape(&[Dim::Value(1), x.e.product(&dims)]);
+        };
+        let Some(count) = samples.count(&dims[samples.axis]) else { return x };
+        let (before, after) = (&dims[..samples.axis], &dims[samples.axis + 1..]);
+        let split = [samples.outer.clone(), count.clone(), samples.inner.clone()];
+        let split: Vec<Dim> = before.iter().chain(&split).chain(after).cloned().collect();
+        let place = samples.axis + 1;
+        let mut perm = vec![place];
+        perm.extend((0..split.len()).filter(|&axis| axis != place));
+        let rest: Vec<Dim> = perm[1..].iter().map(|&axis| split[axis].clone()).collect();
+        x.reshape(&split).transpose(&perm).reshape(&[count, x.e.product(&rest)])
+    }
+}
+
+/// The positions of all switches `[N, S]`, one after another: uint8, or int32 where one has more than
+/// 256 positions. A ReLU's is 1 where it is active, a pooling window's the winner's place in it.
+///
+/// # Errors
+/// When there is no switch.
+pub fn state<'e>(e: &'e Emit, switches: &[Switch<'e>]) -> Result<Expr<'e>> {
+    if switches.is_empty() {
+        return Err(Error::request("nothing switches between the input and this layer")
+            .help("leave out state: the layer is affine or smooth in the input"));
+    }
+    let few = switches.iter().all(|s| s.positions().is_some_and(|count| count <= 256));
+    let dtype = if few { DataType::U8 } else { DataType::I32 };
+    let positions: Vec<_> = switches.iter().map(|s| s.position(e).cast(dtype)).collect();
+    Ok(Expr::concat(&positions, 1))
+}
+
+/// The radius of the linear region `[N]`, and the place of the switch at its border in the state
+/// `[N]`, −1 where the radius is infinite.
+pub fn radius<'e>(
+    e: &'e Emit,
+    switches: &[Switch<'e>],
+    tangents: &[Option<Expr<'e>>],
+    (samples, dtype): (&Dim, DataType),
+) -> (Expr<'e>, Expr<'e>) {
+    let lead = std::slice::from_ref(samples);
+    if switches.is_empty() {
+        let radius = Expr::filled(e, dtype, f64::INFINITY, lead);
+        return (radius, e.int(-1).expand(lead));
+    }
+    let distances: Vec<_> = switches.iter().map(|s| s.distance(e, tangents)).collect();
+    let all = Expr::concat(&distances, 1);
+    let least = all.reduce("ReduceMin", &[1], false).assume(lead);
+    let nearest = e.op("ArgMin", &[all], &[("axis", 1.into()), ("keepdims", 0.into())]);
+    // The least of infinities is the largest finite number in tract.
+    let most = if dtype == DataType::F64 { f64::MAX } else { f64::from(f32::MAX) };
+    let bounded = least.binary("Less", least.number(most));
+    let radius = least.where_(bounded, least.number(f64::INFINITY));
+    (radius, nearest.assume(lead).where_(bounded, e.int(-1)))
+}
+
+/// The tangents of every variable, a seed an input component, for the switches of every layer.
+///
+/// # Errors
+/// When they would take more than `limit` bytes.
+pub fn sweep<'e>(
+    task: &Task<'e, '_>,
+    switches: &[Vec<Switch<'e>>],
+    sample: &[Dim],
+    limit: Option<u64>,
+) -> Result<Vec<Option<Expr<'e>>>> {
+    let program = &task.network.program;
+    let values = (0..program.var_count()).map(|i| elements(&program.var(VarId(i)).dims));
+    let candidates = switches.iter().flatten().map(|switch| {
+        let each = match &switch.kind {
+            Kind::Levels(_) => 1,
+            Kind::Winners(winners) => winners.candidates().unwrap_or(1) as u64,
+        };
+        elements(&program.var(switch.like).dims).saturating_mul(each)
+    });
+    let widest = values.chain(candidates).max().unwrap_or(0);
+    let seeds = elements(sample);
+    let needed = seeds.saturating_mul(widest).saturating_mul(4 * COPIES);
+    match limit {
+        Some(limit) if needed > limit => Err(Error::request(format!(
+            "the radius takes the slopes of every switch by {seeds} inputs, about {} at once, more \
+             than --memory {}",
+            bytes(needed),
+            bytes(limit)
+        ))
+        .help("ask for the radius of an earlier layer, or raise --memory")),
+        _ => Ok(tangents(task)),
+    }
+}
+
+fn elements(dims: &[Dim]) -> u64 {
+    let size = |d: &Dim| fixed(d).map_or(1, |n| n.max(1) as u64);
+    dims.iter().fold(1u64, |n, d| n.saturating_mul(size(d)))
+}
+
+/// The norms over the seeds of changes `[D, ..]`, scaled by the largest magnitude first, since |ŵ| near
+/// 1e-22 squares to zero in float32.
+fn norms(change: Expr<'_>) -> Expr<'_> {
+    let (e, dims) = (change.e, change.dims());
+    let largest = change.unary("Abs").reduce("ReduceMax", &[0], true);
+    let none = largest.binary("Equal", largest.number(0.0));
+    let scale = change.number(1.0).where_(none, largest);
+    let unit = change / scale;
+    let ones = Expr::filled(e, change.dtype(), 1.0, &[Dim::Value(1), dims[0].clone()]);
+    let flat = (unit * unit).reshape(&[dims[0].clone(), e.product(&dims[1..])]);
+    let norm = ones.binary("MatMul", flat).unary("Sqrt").reshape(&dims[1..]);
+    norm * largest.reshape(&dims[1..])
+}
+
+/// `margin / norm`, infinite where the norm is 0.
+fn away<'e>(margin: Expr<'e>, norm: Expr<'e>) -> Expr<'e> {
+    let moves = norm.binary("Greater", norm.number(0.0));
+    let distance = margin / norm.where_(moves, norm.number(1.0));
+    distance.where_(moves, margin.number(f64::INFINITY))
+}
+
+#[cfg(test)]
+mod tests;
