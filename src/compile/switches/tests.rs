@@ -102,7 +102,7 @@ fn check(net: &Net, dims: &[usize]) {
     let (mut crossed, mut named) = (0, 0);
     for _ in 0..6 {
         let x = noise.normals(size);
-        let (radius, nearest, state) = regions(&model, dims, &[x.clone()]).remove(0);
+        let (radius, nearest, state) = regions(&model, dims, std::slice::from_ref(&x)).remove(0);
         assert!(radius.is_finite() && radius > 0.0, "{}: radius {radius}", net.nodes);
         let steps = (0..100).map(|_| {
             let way = noise.normals(size);
