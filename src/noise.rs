@@ -22,6 +22,12 @@ impl Noise {
         ((self.bits() >> 11) + 1) as f64 / (1u64 << 53) as f64
     }
 
+    /// A whole number below `end`, which is at least 1.
+    pub fn below(&mut self, end: usize) -> usize {
+        // The bias of this rounding is below end / 2⁶⁴.
+        ((u128::from(self.bits()) * end as u128) >> 64) as usize
+    }
+
     /// A standard normal number.
     pub fn normal(&mut self) -> f64 {
         let radius = (-2.0 * self.uniform().ln()).sqrt();
@@ -46,5 +52,14 @@ mod tests {
         assert!(mean.abs() < 0.03 && (variance - 1.0).abs() < 0.05, "{mean} {variance}");
         assert_eq!(Noise::new(3).normals(5), values[..5]);
         assert_ne!(Noise::new(4).normals(5), values[..5]);
+    }
+
+    #[test]
+    fn whole_numbers_are_even() {
+        let mut noise = Noise::new(1);
+        let mut counts = [0; 5];
+        (0..10_000).for_each(|_| counts[noise.below(5)] += 1);
+        assert!(counts.iter().all(|count| (1800..2200).contains(count)), "{counts:?}");
+        assert_eq!(noise.below(1), 0);
     }
 }

@@ -11,7 +11,7 @@ const ROOMS: [(&str, &[&str]); 11] = [
     ("noise", &[]),
     ("onnx", &["error", "graph", "files"]),
     ("engine", &["error", "graph"]),
-    ("compile", &["error", "graph"]),
+    ("compile", &["error", "graph", "noise"]),
     ("verify", &["error", "graph", "onnx", "engine", "noise"]),
     ("analyse", &["error", "graph", "noise"]),
     ("render", &["error", "graph", "files", "analyse"]),

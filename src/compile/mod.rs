@@ -8,6 +8,7 @@ pub mod linearise;
 pub mod normalise;
 pub mod plan;
 pub mod project;
+pub mod randomise;
 pub mod rules;
 pub mod select;
 pub mod simplify;

@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Graph, NodeId, ValueId};
 
 /// Element-wise operators that bend: what enters one is a layer.
-const ACTIVATIONS: &[&str] = &[
+pub(super) const ACTIVATIONS: &[&str] = &[
     "Relu",
     "LeakyRelu",
     "PRelu",

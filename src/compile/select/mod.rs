@@ -3,11 +3,13 @@
 mod layers;
 mod neurons;
 mod path;
+mod pooled;
 
 pub use layers::{LayerInfo, find, layers, logits};
 pub use neurons::{Choice, Neurons};
 use path::path_from;
 pub use path::{Path, path};
+pub use pooled::{Pooled, pooled, poolings};
 
 use super::rules;
 use crate::error::{Error, Result};
