@@ -20,15 +20,22 @@ pub fn height(scale: u32) -> u32 {
 /// Draws `text` with its upper left corner at (`left`, `top`); what lies outside is cut off.
 /// Characters without a glyph are drawn as a hollow box.
 pub fn draw(image: &mut RgbImage, text: &str, [left, top]: [u32; 2], scale: u32, ink: Rgb<u8>) {
+    for [column, row] in dots(text) {
+        dot(image, [left + column * scale, top + row * scale], scale, ink);
+    }
+}
+
+/// The columns and rows of the dots that `text` consists of.
+pub fn dots(text: &str) -> Vec<[u32; 2]> {
+    let mut dots = Vec::new();
     for (index, c) in text.chars().enumerate() {
         let (rows, drop) = glyph(c);
         for (y, row) in (0u32..).zip(rows) {
-            for x in (0..5).filter(|x| row >> (4 - x) & 1 == 1) {
-                let column = left + (index as u32 * ADVANCE + x) * scale;
-                dot(image, [column, top + (y + drop) * scale], scale, ink);
-            }
+            let set = (0..5).filter(|x| row >> (4 - x) & 1 == 1);
+            dots.extend(set.map(|x| [index as u32 * ADVANCE + x, y + drop]));
         }
     }
+    dots
 }
 
 fn dot(image: &mut RgbImage, [left, top]: [u32; 2], scale: u32, ink: Rgb<u8>) {

@@ -1,5 +1,6 @@
 //! Results as pictures.
 
+pub mod chart;
 mod colour;
 mod font;
 mod heatmap;
