@@ -37,12 +37,14 @@ pub fn rank_correlation(a: &[f64], b: &[f64]) -> Option<f64> {
     (scale > 0.0).then(|| (product / scale).clamp(-1.0, 1.0))
 }
 
-/// A map `[c, x…]` summed over its first axis of `channels` entries, signs kept.
-pub fn channel_sums(map: &[f64], channels: usize) -> Vec<f64> {
-    let size = map.len() / channels.max(1);
-    let mut sums = vec![0.0; size];
-    for plane in map.chunks_exact(size.max(1)) {
-        for (sum, value) in sums.iter_mut().zip(plane) {
+/// A map of the extents `shape` summed over one axis, signs kept.
+pub fn channel_sums(map: &[f64], shape: &[usize], axis: usize) -> Vec<f64> {
+    let channels = shape.get(axis).copied().unwrap_or(1).max(1);
+    let inner: usize = shape.iter().skip(axis + 1).product::<usize>().max(1);
+    let mut sums = vec![0.0; map.len() / channels];
+    for (place, value) in map.iter().enumerate() {
+        let sum = place / (channels * inner) * inner + place % inner;
+        if let Some(sum) = sums.get_mut(sum) {
             *sum += value;
         }
     }
@@ -112,8 +114,11 @@ mod tests {
 
     #[test]
     fn channels_are_summed_with_their_signs() {
-        assert_eq!(channel_sums(&[1.0, 2.0, -3.0, 4.0], 2), [-2.0, 6.0]);
-        assert_eq!(channel_sums(&[1.0, 2.0], 1), [1.0, 2.0]);
+        let map = [1.0, 2.0, -3.0, 4.0];
+        assert_eq!(channel_sums(&map, &[2, 1, 2], 0), [-2.0, 6.0]);
+        assert_eq!(channel_sums(&map, &[1, 2, 2], 2), [3.0, 1.0]);
+        assert_eq!(channel_sums(&map, &[1, 2, 2], 0), map);
+        assert_eq!(channel_sums(&map, &[4], 3), map);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 pub mod correlation;
 mod gram;
 mod icd;
+mod maps;
 mod parts;
 mod path;
 mod pooling;
@@ -15,16 +16,19 @@ mod region;
 mod spa;
 mod spectrum;
 mod state;
+mod stream;
 mod summary;
 
 pub use gram::{Axes, Inner, Outer};
 pub use icd::{Decomposition, Icds, icd};
+pub use maps::{Explained, Method, winner};
 pub use parts::{Parts, Rule};
-pub use path::{along, contrast, noisy};
+pub use path::{MeanWeights, along, contrast, noisy};
 pub use pooling::{Windows, wins};
 pub use power::{Power, check_gamma};
 pub use region::{Crossing, Sensitivity, nearest_crossing, nearest_switch};
 pub use spa::{Narrow, Spa};
 pub use spectrum::Spectrum;
 pub use state::{Census, State};
+pub use stream::Stream;
 pub use summary::{Moments, Summary};

@@ -1,13 +1,52 @@
 //! Projections of more than one neuron or more than one input: class contrast, and the inputs whose
 //! weights integrated and smoothed projections average.
 
-use ndarray::{Array1, Array2, ArrayView1, Axis};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
 
+use crate::error::{Error, Result};
 use crate::noise::Noise;
 
-/// The contrast of two classes, a neuron of its own: of weights, activities or biases a − b.
-pub fn contrast(a: ArrayView1<'_, f64>, b: ArrayView1<'_, f64>) -> Array1<f64> {
-    &a - &b
+/// The contrast of two neurons a − b, a neuron of its own: one row of weights, and its activity.
+pub fn contrast(
+    weights: ArrayView2<'_, f64>,
+    activity: ArrayView1<'_, f64>,
+    [a, b]: [usize; 2],
+) -> (Array2<f64>, Array1<f64>) {
+    let row = &weights.row(a) - &weights.row(b);
+    (row.insert_axis(Axis(0)), Array1::from_elem(1, activity[a] - activity[b]))
+}
+
+/// The mean of the weights `[M, d]` at several inputs.
+#[derive(Clone, Debug)]
+pub struct MeanWeights {
+    sum: Array2<f64>,
+    count: usize,
+}
+
+impl MeanWeights {
+    /// The mean over no input yet.
+    pub fn new(neurons: usize, components: usize) -> Self {
+        Self { sum: Array2::zeros((neurons, components)), count: 0 }
+    }
+
+    /// Takes in the weights at one more input.
+    ///
+    /// # Errors
+    /// When they have another shape.
+    pub fn add(&mut self, weights: ArrayView2<'_, f64>) -> Result<()> {
+        if weights.dim() != self.sum.dim() {
+            let (wanted, found) = (self.sum.dim(), weights.dim());
+            return Err(Error::internal(format!("weights {found:?} where {wanted:?} are added")));
+        }
+        self.sum += &weights;
+        self.count += 1;
+        Ok(())
+    }
+
+    /// The mean; zeros over no input.
+    pub fn mean(self) -> Array2<f64> {
+        self.sum / self.count.max(1) as f64
+    }
 }
 
 /// The inputs on the straight path from `baseline` to `x` at the middles of `steps` equal parts,
@@ -60,6 +99,18 @@ mod tests {
 
     #[test]
     fn a_contrast_is_a_difference() {
-        assert_eq!(contrast(array![1.0].view(), array![3.0].view()), array![-2.0]);
+        let weights = array![[1.0, 2.0], [0.0, 0.0], [3.0, 1.0]];
+        let found = contrast(weights.view(), array![1.0, 2.0, 5.0].view(), [0, 2]);
+        assert_eq!(found, (array![[-2.0, 1.0]], array![-4.0]));
+    }
+
+    #[test]
+    fn weights_are_averaged() {
+        let mut mean = MeanWeights::new(1, 2);
+        mean.add(array![[1.0, 2.0]].view()).unwrap();
+        mean.add(array![[3.0, -2.0]].view()).unwrap();
+        assert!(mean.add(array![[1.0]].view()).is_err());
+        assert_eq!(mean.mean(), array![[2.0, 0.0]]);
+        assert_eq!(MeanWeights::new(1, 1).mean(), array![[0.0]]);
     }
 }

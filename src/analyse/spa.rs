@@ -46,7 +46,7 @@ impl Spa {
     ///
     /// # Errors
     /// When a value is not finite, or the eigenvalues do not converge.
-    pub fn of(v: &impl Decomposition, most: usize) -> Result<Self> {
+    pub fn of(v: &dyn Decomposition, most: usize) -> Result<Self> {
         let (neurons, components) = v.shape();
         let mut spa =
             if neurons <= components { Self::inner(v, most)? } else { Self::outer(v, most)? };
@@ -56,7 +56,7 @@ impl Spa {
 
     /// Through `VᵀV`: `u_j = V h_j / ‖V h_j‖`, where `‖V h_j‖` is s_j with less rounding than the
     /// root of the eigenvalue has.
-    fn inner(v: &impl Decomposition, most: usize) -> Result<Self> {
+    fn inner(v: &dyn Decomposition, most: usize) -> Result<Self> {
         let (neurons, components) = v.shape();
         let mut gram = Inner::new(neurons);
         let width = (AT_A_TIME / neurons.max(1)).max(1);
@@ -86,7 +86,7 @@ impl Spa {
     }
 
     /// Through `VVᵀ`, with a second pass for the mixing coefficients.
-    fn outer(v: &impl Decomposition, most: usize) -> Result<Self> {
+    fn outer(v: &dyn Decomposition, most: usize) -> Result<Self> {
         let (neurons, components) = v.shape();
         let height = (AT_A_TIME / components.max(1)).max(1);
         let mut gram = Outer::new(components);
