@@ -1,16 +1,23 @@
 //! The command line: one file a subcommand; no mathematics, no graph surgery.
 
+mod capacity;
 pub mod data;
 pub mod engine;
 mod inspect;
 pub mod interrupt;
 pub mod labels;
 mod preprocess;
+mod probe;
 pub mod results;
 mod run;
 mod samples;
+mod sanity;
 mod size;
+mod spa;
+mod stats;
+mod study;
 mod summary;
+mod sweep;
 mod terminal;
 mod transform;
 mod verify;
@@ -36,6 +43,10 @@ enum Command {
     Inspect(inspect::Inspect),
     Verify(verify::Verify),
     Run(run::Run),
+    Spa(spa::Spa),
+    Capacity(capacity::Capacity),
+    Stats(stats::Stats),
+    Sanity(sanity::Sanity),
 }
 
 /// Does what the command line says.
@@ -48,5 +59,9 @@ pub fn run(cli: &Cli) -> Result<()> {
         Command::Inspect(command) => command.run(),
         Command::Verify(command) => command.run(),
         Command::Run(command) => command.run(),
+        Command::Spa(command) => command.run(),
+        Command::Capacity(command) => command.run(),
+        Command::Stats(command) => command.run(),
+        Command::Sanity(command) => command.run(),
     }
 }
