@@ -110,6 +110,11 @@ pub fn state<'e>(e: &'e Emit, switches: &[Switch<'e>]) -> Result<Expr<'e>> {
 
 /// The radius of the linear region `[N]`, and the place of the switch at its border in the state
 /// `[N]`, −1 where the radius is infinite.
+///
+/// It is the least `|v| / ‖ŵ‖` over ReLUs and `margin / ‖Δŵ‖` over the winner and the losers of a window,
+/// those that move alike aside. Where two candidates are tied and move apart, as over a blank
+/// background, the input lies on the border and the radius is 0. An activity is known to its rounding
+/// only, so in float32 a radius below about 1e-6 of ‖x‖ is no more than that.
 pub fn radius<'e>(
     e: &'e Emit,
     switches: &[Switch<'e>],
