@@ -87,26 +87,23 @@ impl<'e> Expr<'e> {
         if old == dims {
             return self;
         }
-        // At most one dimension may be left to the runtime (-1); an equal one at the same place
-        // can be copied (0). Dimensions that are zero allow neither.
+        // One dimension may be left to the runtime (-1) if no other can be zero, and an equal one at
+        // the same place be copied (0); any other shape is computed, its zeros meant as such.
         let empty = dims.iter().chain(&old).any(|d| fixed(d) == Some(0));
-        let mut wildcard = false;
+        let alone = dims.iter().filter(|d| fixed(d).is_none()).count() == 1;
         let spec: Option<Vec<i64>> = dims
             .iter()
             .enumerate()
             .map(|(i, d)| match fixed(d) {
                 Some(n) => Some(n),
-                None if empty => None,
                 None if old.get(i) == Some(d) => Some(0),
-                None => (!std::mem::replace(&mut wildcard, true)).then_some(-1),
+                None => alone.then_some(-1),
             })
             .collect();
-        let (shape, zero) = match spec {
-            Some(spec) if !empty => (self.e.ints(&spec), 0),
-            _ => (self.e.shape(dims), i64::from(empty)),
+        let (shape, attributes): (_, &[(&str, Attr)]) = match spec.filter(|_| !empty) {
+            Some(spec) => (self.e.ints(&spec), &[]),
+            None => (self.e.shape(dims), &[("allowzero", Attr::Int(1))]),
         };
-        let attributes: &[(&str, Attr)] =
-            if zero == 1 { &[("allowzero", Attr::Int(1))] } else { &[] };
         let result = self.e.op("Reshape", &[self, shape], attributes);
         result.assume(dims)
     }
@@ -127,6 +124,10 @@ impl<'e> Expr<'e> {
         let old = self.dims();
         if old == dims {
             return self;
+        }
+        // Not every runtime broadcasts an axis of size 1 to an empty one.
+        if dims.iter().any(|d| fixed(d) == Some(0)) {
+            return Self::empty(self.e, self.dtype(), dims);
         }
         // Expand broadcasts both ways, so an axis that stays can be asked for with size 1.
         let new = dims.len().saturating_sub(old.len());
@@ -192,6 +193,11 @@ impl<'e> Expr<'e> {
         let sizes: Vec<i64> = dims.iter().map(|d| fixed(d).unwrap_or(1)).collect();
         let count: i64 = sizes.iter().product();
         e.constant(Tensor::floats(dtype, sizes, &vec![1.0; count.max(0) as usize]))
+    }
+
+    /// A tensor of any type with an axis of size 0.
+    fn empty(e: &'e Emit, dtype: DataType, dims: &[Dim]) -> Self {
+        Self::zeros(e, DataType::F32, dims).cast(dtype).assume(dims)
     }
 
     /// One number at every place of the given dimensions.

@@ -162,7 +162,7 @@ fn slice_axis<'r, 'e>(
     // The sum of a symbolic size less one and one need not become that size again.
     let span = match stride {
         1 => count.clone(),
-        _ => (before.clone() + Dim::Value(1)).simplify(),
+        _ => (before.clone() + Dim::Value(1)).max(&Dim::Value(0)).simplify(),
     };
     let low = if step < 0 { (first - before).simplify() } else { first };
     let picked = dx.window(axis, low, span).stride(axis, i64::from(stride), count.clone());
