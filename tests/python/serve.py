@@ -44,7 +44,7 @@ ENGINES = {"reference": reference, "runtime": runtime}
 def answer(header, model, points):
     points = np.frombuffer(points, "<f8").reshape(header["dims"]).astype(header["dtype"])
     names, run = ENGINES[header["engine"]](model)
-    results = [run({header["name"]: point}) for point in points]
+    results = [run({header["name"]: np.asarray(point)}) for point in points]
     stacks = (np.stack(values) for values in zip(*results))
     wide = (s.astype(np.int64) if s.dtype == np.int32 else s for s in stacks)
     return dict(zip(names, wide))

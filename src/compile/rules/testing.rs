@@ -10,6 +10,8 @@ mod display;
 mod jacobian;
 mod lowering;
 mod outside;
+mod shapes;
+mod symbolic;
 mod tally;
 mod values;
 
@@ -410,7 +412,10 @@ fn part(graph: &mut Graph, flat: ValueId, cut: [i64; 2], floats: &Floats) -> Val
     let whole = value(graph, Value::new(name));
     let slice = Node::new("Slice", vec![Some(flat), start, end], vec![cut]);
     graph.add_node(slice).expect("the outputs are new");
-    let reshape = Node::new("Reshape", vec![cut, shape], vec![Some(whole)]);
+    let mut reshape = Node::new("Reshape", vec![cut, shape], vec![Some(whole)]);
+    if floats.len() == 0 {
+        reshape.set("allowzero", 1);
+    }
     graph.add_node(reshape).expect("the outputs are new");
     whole
 }
