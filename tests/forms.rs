@@ -132,6 +132,31 @@ fn float_types() {
     jobs.check();
 }
 
+/// Integers of four bits and floats of eight between QuantizeLinear and DequantizeLinear have slope 1.
+#[test]
+fn quantised_types() {
+    let mut jobs = Jobs::new("quantised");
+    let graph = |nodes: &str| {
+        format!(
+            "g (float[N,3] x) => (float[N,2] y) <float s = {{0.3}}, float[3,2] w = {{0.4,-0.6, 0.9,0.3, -0.5,0.8}}> \
+             {{ {nodes} }}"
+        )
+    };
+    let plain = parse(23, &graph("c = Abs (x) y = MatMul (c, w)"));
+    add(&mut jobs, "plain", &plain, Batch::Auto, &json!({ "slopes": SINGLE }));
+    for code in [17, 19, 21, 22] {
+        let pair = format!(
+            "q = QuantizeLinear <output_dtype = {code}> (c, s) d = DequantizeLinear (q, s) y = MatMul (d, w)"
+        );
+        // Above zero, where unsigned types do not saturate.
+        let nodes = format!("c = Abs (x) {pair}");
+        let model = parse(23, &graph(&nodes));
+        let like = json!({ "like": "plain reverse", "within": 1e-5 });
+        add(&mut jobs, &format!("quantised {code}"), &model, Batch::Auto, &like);
+    }
+    jobs.check();
+}
+
 #[test]
 fn weights_that_are_inputs() {
     let mut jobs = Jobs::new("inputs");
