@@ -16,7 +16,8 @@ outputs. Rows are kept from run to run, so not all are of the newest compiler or
   largest element. The model is exported in float64 too and its augmented file run in float64 by the reference
   evaluator of ONNX, so both take the same side of every switch and what differs is an error. Attributes of ONNX
   (the epsilon of a norm, the 1/6 of a hard sigmoid) are float32 even there. The float32 file of *dynamo*, a slow
-  exporter, is its float64 file narrowed.
+  exporter, is its float64 file narrowed. Keras models come from `keras_models.py`, which runs in an environment of
+  TensorFlow, with the rows of its autograd.
 * *v = x·ŵ + b̂* is the worst error of the identity in ONNX Runtime, in float32, relative to the magnitudes that
   enter it; *float32* the median difference of the rows there from those of autograd in float64. Samples are
   chosen away from kinks, but in a deep network some switch always lies within rounding of its kink, and float32
@@ -39,7 +40,10 @@ def reason(row):
 
 
 def table(rows, names):
-    order = {name: i for i, name in enumerate(names)}
+    names = [*names, *(r["name"] for r in rows if r["exporter"] == "tf2onnx")]
+    order = {name: i for i, name in reversed(list(enumerate(names)))}
+    slow = {r["name"]: r["why"] for r in rows if r["verdict"] == "not measured"}
+    rows = [r for r in rows if r["verdict"] != "not measured"]
     rows = sorted((r for r in rows if r["name"] in order), key=lambda r: order[r["name"]])
     count = lambda verdict: sum(r["verdict"] == verdict for r in rows)
     right = {r["name"] for r in rows if r["verdict"].startswith("right")}
@@ -68,7 +72,8 @@ def table(rows, names):
         text += "| " + " | ".join(cells) + " |\n"
     missing = [name for name in names if all(r["name"] != name for r in rows)]
     if missing:
-        text += f"\nNot measured yet ({len(missing)}): " + "; ".join(missing) + ".\n"
+        said = [f"{name} ({slow[name]})" if name in slow else name for name in missing]
+        text += f"\nNot measured ({len(missing)}) for want of time; where a limit is named, the network took longer: " + "; ".join(said) + ".\n"
     if notes:
         text += "\n" + "".join(f"{i + 1}. {why}\n" for i, why in enumerate(notes))
     return text

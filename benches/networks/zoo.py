@@ -97,6 +97,7 @@ def networks():
         vision(tv.segmentation.lraspp_mobilenet_v3_large, weights_backbone=None),
         own("torchvision r3d_18", lambda: tv.video.r3d_18(num_classes=10), (3, 8, 32, 32)),
         *map(collection, TIMM),
+        collection("efficientformer_l1", 224),
         collection("mixer_s16_224", img_size=64),
         collection("resmlp_12_224", img_size=64),
         collection("gmlp_s16_224", img_size=64),
@@ -144,5 +145,5 @@ TWO = {"bidirectional": True}
 TIMM = """
 tf_efficientnet_b0 tf_efficientnet_lite0 tf_mobilenetv3_small_100 tf_mixnet_s mobilenetv4_conv_small convnextv2_atto
 edgenext_xx_small repvgg_a0 ghostnet_100 eca_nfnet_l0 nf_regnet_b0 mobilevit_xxs poolformer_s12 hrnet_w18_small dla34
-skresnet18 resnest14d efficientformer_l1 pvt_v2_b0 davit_tiny focalnet_tiny_srf sequencer2d_s lambda_resnet26t
+skresnet18 resnest14d pvt_v2_b0 davit_tiny focalnet_tiny_srf sequencer2d_s lambda_resnet26t
 """.split()
