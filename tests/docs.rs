@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use slpc::compile::rules::{Entry, Inputs, Shape, table};
+use slpc::compile::rules::{Entry, Inputs, Shape, WITHOUT_RULE, table};
 
 #[test]
 fn the_table_of_operators_is_fresh() {
@@ -68,6 +68,14 @@ fn operators() -> String {
         let (operator, refused) = (entry.operator(), entry.refusals());
         writeln!(text, "| {operator} | {inputs} | {shape}{form} | {} | {refused} |", entry.kink)
             .unwrap();
+    }
+    text.push_str(
+        "\n## Without a rule\n\n\
+         Operators that exporters and optimisers leave in files and that are refused on the way to a layer.\n\n\
+         | operator | why |\n|---|---|\n",
+    );
+    for (operator, why) in WITHOUT_RULE {
+        writeln!(text, "| {operator} | {why} |").unwrap();
     }
     text
 }

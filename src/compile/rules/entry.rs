@@ -146,7 +146,8 @@ impl Entry {
 
     /// The forms of the operator that the rule refuses; empty where it takes all.
     pub fn refusals(&self) -> &'static str {
-        let listed = REFUSALS.iter().find(|(op, _)| *op == self.op && self.domain.is_empty());
+        let name = self.operator();
+        let listed = REFUSALS.iter().find(|(op, _)| *op == name);
         listed.map_or("", |(_, forms)| forms)
     }
 

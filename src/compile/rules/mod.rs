@@ -62,6 +62,7 @@ use crate::error::{Error, Result};
 use crate::graph::{DataType, Dim, Node, NodeId, Value, ValueId, fixed};
 pub use entry::{Entry, Form, Inputs, Shape};
 pub use quantisation::{Passage, gives_integers, is_integer_arithmetic, passage};
+pub use refusals::WITHOUT_RULE;
 pub use tangent::Tangent;
 pub use walk::linearise_node;
 
@@ -118,6 +119,12 @@ pub fn find(node: &Node) -> Option<&'static Entry> {
         INDEX.get_or_init(|| table().map(|entry| ((entry.domain, entry.op), entry)).collect());
     let domain = if node.is_standard() { "" } else { node.domain.as_str() };
     index.get(&(domain, node.op.as_str())).copied()
+}
+
+/// Why a node's operator has no rule, where that is known.
+pub fn why_without(node: &Node) -> Option<&'static str> {
+    let name = node.operator();
+    WITHOUT_RULE.iter().find(|(op, _)| *op == name).map(|&(_, why)| why)
 }
 
 /// The part of an output that does not come from the changing inputs by the linear map.

@@ -40,7 +40,11 @@ impl Path {
         let Some(&first) = uncovered.first() else { return Ok(()) };
         let list: Vec<_> = uncovered
             .iter()
-            .map(|&id| format!("{} at '{}'", graph.node(id).operator(), graph.label(id)))
+            .map(|&id| {
+                let why = rules::why_without(graph.node(id)).map(|why| format!(" ({why})"));
+                let (operator, label) = (graph.node(id).operator(), graph.label(id));
+                format!("{operator} at '{label}'{}", why.unwrap_or_default())
+            })
             .collect();
         let integers = uncovered.iter().any(|&id| rules::is_integer_arithmetic(graph.node(id)));
         let help = match graph.node(first).inputs.iter().flatten().find(|&&v| self.changes(v)) {
