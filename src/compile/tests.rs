@@ -178,6 +178,14 @@ fn views_written_as_gathers_keep_samples_apart() {
 }
 
 #[test]
+fn a_size_that_only_the_output_tells_is_no_size_of_the_input() {
+    let constants = "double[1,2,1,2] c = {1.0,2.0,3.0,4.0}";
+    let joined =
+        model("double[1,2,1,D]", "double[1,4,1,2]", constants, "y = Concat <axis=1> (x, c)");
+    check(&joined, Batch::None, &[1, 2, 1, 2], 1);
+}
+
+#[test]
 fn moved_samples_that_come_back_are_right() {
     let nodes = "t = Transpose <perm=[1,0,2]> (x) e = Relu (t) s = Mul (e, c) y = Transpose <perm=[1,2,0]> (s)";
     let constants = "double[2,1,1] c = {2.0,-3.0}";

@@ -1,6 +1,6 @@
 //! What the neurons of a layer see of each variable, and where it is worth computing no more.
 
-use super::super::linear::{Program, Samples, Span, Step, VarId};
+use super::super::linear::{Program, Samples, Span, Step, Var, VarId};
 use crate::graph::fixed;
 
 /// The largest share of a variable that is still computed as a window.
@@ -35,6 +35,11 @@ impl Sight {
         let [output] = step.outputs[..] else { return None };
         let windows = self.windows(output)?;
         let inputs: Vec<_> = step.inputs.iter().map(|&v| program.var(v)).collect();
+        // An operator may tell more of its output's sizes than is known of an input's.
+        let known = |v: &&Var| v.dims.iter().skip(2).all(|d| fixed(d).is_some());
+        if !inputs.iter().all(known) {
+            return None;
+        }
         step.map.local()?.reach(&inputs, program.var(output), windows)
     }
 }
