@@ -294,11 +294,6 @@ impl Case {
         (0..self.slots.len()).filter(changes).collect()
     }
 
-    fn is_dynamic(&self) -> bool {
-        let symbolic = |slot: &Slot| matches!(slot, Slot::Input(_, dims) if dims.iter().any(|d| crate::graph::fixed(d).is_none()));
-        self.slots.iter().any(symbolic)
-    }
-
     /// The float tensor at a position.
     fn floats(&self, index: usize) -> &Floats {
         match &self.slots[index] {

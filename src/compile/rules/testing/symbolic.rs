@@ -19,6 +19,12 @@ impl Case {
         self
     }
 
+    /// Whether an input has symbols for sizes.
+    pub(super) fn is_dynamic(&self) -> bool {
+        let symbolic = |slot: &Slot| matches!(slot, Slot::Input(_, dims) if dims.iter().any(|d| fixed(d).is_none()));
+        self.slots.iter().any(symbolic)
+    }
+
     /// Whether it is refused, as something that can't be expressed, where some input changes alone.
     pub(super) fn is_refused(&self) -> bool {
         let options = Options { layers: vec![layer("y0")], ..jacobian::options() };
