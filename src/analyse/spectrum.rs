@@ -35,6 +35,23 @@ impl Spectrum {
     pub fn rank(&self) -> usize {
         self.values.len()
     }
+
+    /// The share of Σs that the k largest values have, for k = 1, 2, …, rank.
+    pub fn shares(&self) -> Vec<f64> {
+        let total: f64 = self.values.iter().sum();
+        let mut sum = 0.0;
+        let share = |s: &f64| {
+            sum += s;
+            (sum / total).min(1.0)
+        };
+        self.values.iter().map(share).collect()
+    }
+
+    /// s_j / s_1
+    pub fn falls(&self) -> Vec<f64> {
+        let largest = self.values.first().copied().unwrap_or(1.0);
+        self.values.iter().map(|s| s / largest).collect()
+    }
 }
 
 /// The spectrum belonging to a Gram matrix, of a V with min(d, M) = `most`.
@@ -106,6 +123,14 @@ mod tests {
     fn no_more_values_than_the_smaller_side() {
         let gram = array![[1.0, 0.0], [0.0, 1.0]];
         assert_eq!(values(gram.view(), 1).unwrap().rank(), 1);
+    }
+
+    #[test]
+    fn shares_rise_to_one_and_values_fall_from_it() {
+        let spectrum = Spectrum { values: vec![3.0, 1.0], floor: 0.0, most: 2 };
+        assert_eq!((spectrum.shares(), spectrum.falls()), (vec![0.75, 1.0], vec![1.0, 1.0 / 3.0]));
+        let none = Spectrum { values: vec![], floor: 0.0, most: 2 };
+        assert_eq!((none.shares(), none.falls()), (vec![], vec![]));
     }
 
     #[test]
