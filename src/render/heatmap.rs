@@ -117,7 +117,7 @@ fn plane(map: ArrayViewD<'_, f64>) -> Result<Array2<f64>> {
     plane.into_dimensionality::<Ix2>().map_err(|_| wrong())
 }
 
-fn own_limit(map: &Array2<f64>, percentile: Option<f64>) -> f64 {
+pub(super) fn own_limit(map: &Array2<f64>, percentile: Option<f64>) -> f64 {
     let mut sizes: Vec<_> = map.iter().map(|v| v.abs()).collect();
     sizes.sort_by(f64::total_cmp);
     let share = percentile.map_or(1.0, |p| (p / 100.0).clamp(0.0, 1.0));

@@ -1,0 +1,109 @@
+//! The maps of a report as PNG files: a panel a section.
+
+use image::RgbImage;
+
+use super::{Block, Report, Row, Subject};
+use crate::error::Result;
+use crate::render::heatmap::{Options, WHITE, heatmap};
+use crate::render::panel::{panel, picture};
+
+/// The length of a map's longer side in pixels, about.
+const SIZE: u32 = 336;
+
+/// The pictures of a report by the names of their files, without the ending.
+///
+/// # Errors
+/// When a map cannot be drawn.
+pub fn panels(report: &Report) -> Result<Vec<(String, RgbImage)>> {
+    let mut all: Vec<(String, RgbImage)> = Vec::new();
+    for (index, subject) in report.subjects.iter().enumerate() {
+        let stem = format!("{}-{}", index + 1, stem(&subject.name));
+        let image = picture(subject.picture.view(), SIZE)?;
+        all.push((format!("{stem}-input"), panel(&[(image, subject.name.clone())])));
+        for section in &subject.sections {
+            let rows = section.blocks.iter().filter_map(|block| match block {
+                Block::Maps(rows) => Some(rows),
+                _ => None,
+            });
+            let rows: Vec<RgbImage> =
+                rows.flatten().map(|row| drawn(row, report.clip)).collect::<Result<_>>()?;
+            if !rows.is_empty() {
+                all.push((format!("{stem}-{}", section.slug), stacked(&rows)));
+            }
+        }
+    }
+    Ok(all)
+}
+
+fn drawn(row: &Row, clip: Option<f64>) -> Result<RgbImage> {
+    let options = Options { size: SIZE, percentile: clip, ..Options::default() };
+    let caption = |plain: &str| match &row.label {
+        Some(label) if row.boxed => format!("[{label}] {plain}"),
+        Some(label) => format!("{label}: {plain}"),
+        None => plain.to_owned(),
+    };
+    let draw = |map: &super::Map| {
+        Ok((heatmap(map.plane.view().into_dyn(), &options)?, caption(&map.plain)))
+    };
+    Ok(panel(&row.maps.iter().map(draw).collect::<Result<Vec<_>>>()?))
+}
+
+/// Images below each other.
+fn stacked(images: &[RgbImage]) -> RgbImage {
+    let width = images.iter().map(RgbImage::width).max().unwrap_or(0);
+    let height = images.iter().map(RgbImage::height).sum();
+    let mut all = RgbImage::from_pixel(width, height, WHITE);
+    let mut top = 0;
+    for image in images {
+        image::imageops::replace(&mut all, image, 0, top);
+        top += i64::from(image.height());
+    }
+    all
+}
+
+/// A name without its ending, of letters, digits and hyphens.
+fn stem(name: &str) -> String {
+    let (name, place) = name.split_once('[').unwrap_or((name, ""));
+    let name = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+    let kept = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+    let text: String = format!("{name} {place}").chars().map(kept).collect();
+    let words: Vec<_> = text.split('-').filter(|word| !word.is_empty()).collect();
+    words.join("-")
+}
+
+impl Subject {
+    /// How many maps it has.
+    pub fn maps(&self) -> usize {
+        let blocks = self.sections.iter().flat_map(|section| &section.blocks);
+        let rows = blocks.filter_map(|block| match block {
+            Block::Maps(rows) => Some(rows.iter().map(|row| row.maps.len()).sum::<usize>()),
+            _ => None,
+        });
+        rows.sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::report::tests::report;
+
+    #[test]
+    fn there_is_a_picture_for_the_input_and_for_each_section_with_maps() {
+        let all = panels(&report()).unwrap();
+        let names: Vec<_> = all.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["1-a-cat-0-input", "1-a-cat-0-winner"]);
+        let rows = &all[1].1;
+        let one = panels(&report()).unwrap()[0].1.height();
+        assert!(rows.height() > one, "two rows are higher than one picture");
+    }
+
+    #[test]
+    fn names_of_files_are_plain() {
+        let cases =
+            [("cat.png", "cat"), ("a b/ü.c.jpg", "a-b-c"), ("set.npz[3]", "set-3"), ("", "")];
+        for (name, expected) in cases {
+            assert_eq!(stem(name), expected);
+        }
+    }
+}
