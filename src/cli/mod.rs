@@ -3,6 +3,7 @@
 mod capacity;
 pub mod data;
 pub mod engine;
+mod explain;
 mod inspect;
 pub mod interrupt;
 pub mod labels;
@@ -43,6 +44,7 @@ enum Command {
     Inspect(inspect::Inspect),
     Verify(verify::Verify),
     Run(run::Run),
+    Explain(explain::Explain),
     Spa(spa::Spa),
     Capacity(capacity::Capacity),
     Stats(stats::Stats),
@@ -59,6 +61,7 @@ pub fn run(cli: &Cli) -> Result<()> {
         Command::Inspect(command) => command.run(),
         Command::Verify(command) => command.run(),
         Command::Run(command) => command.run(),
+        Command::Explain(command) => command.run(),
         Command::Spa(command) => command.run(),
         Command::Capacity(command) => command.run(),
         Command::Stats(command) => command.run(),

@@ -1,5 +1,6 @@
 //! What `--preprocess` says about turning pixels into a model's input.
 
+use std::fmt;
 use std::str::FromStr;
 
 use crate::error::{Error, Result};
@@ -138,6 +139,33 @@ impl Preprocess {
     }
 }
 
+impl fmt::Display for Preprocess {
+    /// The settings in full, as they are typed.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |values: &[f64]| values.iter().map(f64::to_string).collect::<Vec<_>>().join(",");
+        write!(f, "scale={},mean={},std={}", self.scale, list(&self.mean), list(&self.std))?;
+        f.write_str(match self.layout {
+            Layout::Nchw => ",layout=nchw",
+            Layout::Nhwc => ",layout=nhwc",
+        })?;
+        f.write_str(match self.channels {
+            None => "",
+            Some(Channels::Rgb) => ",channels=rgb",
+            Some(Channels::Bgr) => ",channels=bgr",
+            Some(Channels::Grey) => ",channels=gray",
+        })?;
+        match self.resize {
+            None => {}
+            Some(Resize::Shorter(side)) => write!(f, ",resize={side}")?,
+            Some(Resize::Exact(height, width)) => write!(f, ",resize={height}x{width}")?,
+        }
+        match self.crop {
+            None => Ok(()),
+            Some((height, width)) => write!(f, ",crop={height}x{width}"),
+        }
+    }
+}
+
 impl FromStr for Preprocess {
     type Err = Error;
 
@@ -219,6 +247,16 @@ mod tests {
         }
         let made = parse("caffe,crop=224,channels=rgb");
         assert_eq!((made.mean, made.channels), (vec![104.0, 117.0, 123.0], Some(Channels::Rgb)));
+    }
+
+    #[test]
+    fn settings_are_written_as_they_are_read() {
+        for text in
+            ["unit", "imagenet,resize=256,crop=224", "caffe,layout=nhwc", "resize=2x3,std=2"]
+        {
+            let made = parse(text);
+            assert_eq!(parse(&made.to_string()), made, "{made}");
+        }
     }
 
     #[test]

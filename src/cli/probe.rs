@@ -82,6 +82,13 @@ impl Probe {
         self.feeder().is_free()
     }
 
+    /// The operators that the terms of a layer's bias come from, in order, where they were asked for.
+    pub fn bias_terms(&self, alias: &str) -> Vec<String> {
+        let key = format!("slpc.layer.{alias}.bias-terms");
+        let noted = self.model.metadata.iter().find(|(name, _)| *name == key);
+        noted.and_then(|(_, list)| serde_json::from_str(list).ok()).unwrap_or_default()
+    }
+
     fn feeder(&self) -> Feeder<'_> {
         Feeder::new(&self.model.graph, self.input, self.summary.batch, &[])
     }

@@ -25,10 +25,10 @@ use crate::onnx;
 #[derive(Args, Debug)]
 pub struct Common {
     #[command(flatten)]
-    data: Samples,
+    pub data: Samples,
     /// The most samples used [default: all]
     #[arg(long, value_name = "N")]
-    limit: Option<NonZeroUsize>,
+    pub limit: Option<NonZeroUsize>,
     /// The float input to project onto [default: the only one]
     #[arg(long, value_name = "NAME")]
     pub input: Option<String>,
@@ -37,9 +37,9 @@ pub struct Common {
     pub batch: Batch,
     /// The most one run may hold, such as 512M or 8G [default: a quarter of the memory]
     #[arg(long, value_name = "SIZE")]
-    memory: Option<Size>,
+    pub memory: Option<Size>,
     #[command(flatten)]
-    engine: EngineArgs,
+    pub engine: EngineArgs,
     #[command(flatten)]
     pub printing: Printing,
 }
@@ -54,6 +54,8 @@ pub struct Study {
     pub name: String,
     /// The samples, along the first axis.
     pub data: Array,
+    /// What each sample is called: its file, and its place in an array.
+    pub names: Vec<String>,
     /// The engine it runs in.
     pub setup: Setup,
     /// The most bytes one run may hold.
@@ -110,14 +112,15 @@ impl Common {
             let input = select::input(graph, self.input.as_deref())?;
             let batch = sample_axis(graph, input, self.batch);
             let set = samples.required(&prepared, input, batch)?;
-            let data = set.limited(self.limit.map(NonZeroUsize::get)).all()?.values;
-            Ok((model, data, prepared))
+            let batch = set.limited(self.limit.map(NonZeroUsize::get)).all()?;
+            Ok((model, batch, prepared))
         };
-        let (model, data, prepared) = load().map_err(|error: Error| error.file(file))?;
+        let (model, batch, prepared) = load().map_err(|error: Error| error.file(file))?;
         let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let memory = self.memory.unwrap_or_else(Size::quarter_of_memory).0;
         let (setup, file) = (self.engine.setup()?, file.to_owned());
-        Ok(Study { model, prepared, name: stem, data, setup, memory, file })
+        let (data, names) = (batch.values, batch.names);
+        Ok(Study { model, prepared, name: stem, data, names, setup, memory, file })
     }
 }
 

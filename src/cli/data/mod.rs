@@ -7,6 +7,7 @@
 
 mod arrays;
 mod pictures;
+mod shown;
 
 use std::path::{Path, PathBuf};
 
@@ -18,6 +19,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Model, ValueId, fixed};
 use arrays::{Labelled, read_npy, read_npz};
 use pictures::{Frame, pictures_in, read_picture};
+pub use shown::shown;
 
 /// The input that samples are for, as far as it is known.
 #[derive(Clone, Debug, Default)]

@@ -1,0 +1,92 @@
+//! `slpc explain` as it is typed.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+const DIGITS: &str = "examples/2conv_mnist.onnx";
+
+fn slpc(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_slpc")).args(arguments).output().unwrap()
+}
+
+/// The names of what is in a folder, in order.
+fn entries(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<_> = names.collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_digit_is_explained_in_one_file_and_pictures() {
+    let room = tempfile::tempdir().unwrap();
+    let at = |name: &str| room.path().join(name).to_str().unwrap().to_owned();
+    let names: Vec<String> = (0..10).map(|digit| format!("digit <{digit}>, written")).collect();
+    std::fs::write(at("labels.txt"), names.join("\n")).unwrap();
+    let picture = ["examples/digits/7.png", "--preprocess", "unit", "--labels", &at("labels.txt")];
+    let output = ["-o", &at("r.html"), "--png", &at("maps"), "--layer", "#5", "--json"];
+    let done = slpc(&[&["explain", DIGITS], &picture[..], &output].concat());
+    assert_eq!(done.status.code(), Some(0), "{}", String::from_utf8_lossy(&done.stderr));
+    let told: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap();
+    let digit = &told["pictures"][0];
+    assert_eq!((&digit["winner"], &digit["analysed"]), (&7.into(), &10.into()), "{told}");
+    assert!(digit["probability"].as_f64().unwrap() > 0.99);
+    for identity in ["projection", "decomposition", "centre"] {
+        let missed = digit["misses"][identity].as_f64().unwrap().abs();
+        assert!(missed < 1e-5 * digit["misses"]["size"].as_f64().unwrap(), "{identity}: {missed}");
+    }
+    let hidden = &digit["hidden"][0];
+    let count = |part: &str| hidden[part]["neurons"].as_u64().unwrap();
+    assert_eq!(
+        (&hidden["layer"], count("active") + count("inactive")),
+        (&"/fc1/Gemm_output_0".into(), 256)
+    );
+
+    let html = std::fs::read_to_string(at("r.html")).unwrap();
+    for part in
+        ["digit &lt;7&gt;", "class=\"label boxed\"><span>digit &lt;7&gt;</span>", "sign of v"]
+    {
+        assert!(html.contains(part), "{part}");
+    }
+    assert!(!html.contains("<7>") && !html.contains("http"));
+    assert_eq!(html.matches("<figure>").count(), 3 + 3 + 4 * 3 + 2 * 3);
+    let pictures = ["broad", "input", "narrow", "parts-fc1-gemm-output-0", "winner"];
+    assert_eq!(entries(&room.path().join("maps")), pictures.map(|name| format!("1-7-{name}.png")));
+}
+
+#[test]
+fn what_is_wrong_is_told_and_nothing_is_written() {
+    let room = tempfile::tempdir().unwrap();
+    let at = |name: &str| room.path().join(name).to_str().unwrap().to_owned();
+    let nan = ndarray::Array4::from_elem((1, 1, 28, 28), f32::NAN);
+    ndarray_npy::write_npy(at("nan.npy"), &nan).unwrap();
+    image::GrayImage::new(30, 20).save(at("large.png")).unwrap();
+    std::fs::write(at("text.png"), "no picture").unwrap();
+    std::fs::write(at("three.txt"), "a\nb\nc\n").unwrap();
+    let before = entries(room.path());
+    let report = at("r.html");
+    let tells = |arguments: &[&str], parts: &[&str]| {
+        let base: &[&str] = &["explain", DIGITS, "-o", &report];
+        let output = slpc(&[base, arguments].concat());
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{error}");
+        for part in parts {
+            assert!(error.contains(part), "'{part}' is not in: {error}");
+        }
+        assert_eq!(entries(room.path()), before, "{error}");
+    };
+    let digit = "examples/digits/7.png";
+    tells(&[], &["IMAGE"]);
+    tells(&[&at("none.png")], &["none.png"]);
+    tells(&[&at("text.png")], &["text.png", "this is no picture"]);
+    tells(&[&at("large.png")], &["large.png", "28 × 28", "crop=28x28"]);
+    tells(&[&at("nan.npy")], &["nan.npy", "NaN"]);
+    tells(&[digit, "--labels", &at("three.txt")], &["three.txt", "3 classes", "has 10"]);
+    tells(&[digit, "--layer", "conv3"], &["no value or node is called 'conv3'"]);
+    tells(&[digit, "--gamma", "2"], &["2 is no share"]);
+    tells(&[digit, "--clip", "101"], &["101 is no percentile"]);
+    let elsewhere = slpc(&["explain", DIGITS, digit, "-o", &at("model.onnx")]);
+    let error = String::from_utf8_lossy(&elsewhere.stderr).into_owned();
+    assert!(error.contains("ends in .html") && entries(room.path()) == before, "{error}");
+}
