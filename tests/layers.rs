@@ -25,7 +25,7 @@ const ROOMS: [(&str, &[&str]); 11] = [
 ];
 
 /// The stages of the compiler that each stage may import: none that comes after it.
-const STAGES: [(&str, &[&str]); 12] = [
+const STAGES: [(&str, &[&str]); 15] = [
     ("normalise", &[]),
     ("infer", &[]),
     ("build", &["infer"]),
@@ -34,10 +34,27 @@ const STAGES: [(&str, &[&str]); 12] = [
     ("select", &["rules"]),
     ("linearise", &["build", "linear", "rules"]),
     ("plan", &["linear", "select", "linearise"]),
-    ("accumulate", &["build", "linear", "select", "linearise", "plan"]),
+    ("simplify", &["infer"]),
+    ("blocks", &["build", "simplify"]),
+    ("accumulate", &["build", "linear", "select", "linearise", "plan", "blocks"]),
     ("switches", &["build", "linear", "rules", "linearise", "plan", "accumulate"]),
     ("project", &["build", "select", "accumulate"]),
-    ("simplify", &["infer"]),
+    ("summary", &["build", "linearise", "plan", "select"]),
+    (
+        "layers",
+        &[
+            "build",
+            "linear",
+            "linearise",
+            "plan",
+            "select",
+            "blocks",
+            "accumulate",
+            "switches",
+            "project",
+            "summary",
+        ],
+    ),
 ];
 
 /// The most lines of a file.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::terminal::table;
 use crate::compile::plan::bytes;
-use crate::compile::{LayerSummary, Summary};
+use crate::compile::{LayerSummary, StepSummary, Summary};
 
 /// A transformation that was carried out.
 pub struct Report<'a> {
@@ -40,7 +40,7 @@ impl Report<'_> {
                 count(plan.forward_seeds)
             ),
         );
-        row("blocks", "1, all seeds at once".to_owned());
+        row("blocks", self.blocks());
         row("nodes", format!("{} before, {} after", summary.nodes_before, summary.nodes_after));
         row("bytes", format!("{} ({})", bytes(self.bytes.1), self.added()));
         row("memory", format!("about {} a run, for each sample", bytes(plan.memory)));
@@ -53,6 +53,18 @@ impl Report<'_> {
         text
     }
 
+    /// How many neurons are projected at a time.
+    fn blocks(&self) -> String {
+        let pairs = self.summary.layers.iter().zip(&self.summary.plan.blocks);
+        let blocked: Vec<String> = pairs
+            .filter_map(|(layer, block)| Some(format!("{} of {}", (*block)?, layer.alias)))
+            .collect();
+        match blocked.as_slice() {
+            [] => "all neurons at once".to_owned(),
+            list => format!("neurons at a time: {}", list.join(", ")),
+        }
+    }
+
     fn added(&self) -> String {
         let (before, after) = self.bytes;
         match after.checked_sub(before) {
@@ -62,18 +74,27 @@ impl Report<'_> {
     }
 
     /// The linear steps of each operator, in the order of the program.
+    /// The linear steps with what they cost for all seeds, by the plan's model.
     fn steps(&self) -> String {
-        let mut rows = vec![vec!["operator at".to_owned(), "linear steps".to_owned()]];
-        for (node, step) in &self.summary.steps {
-            match rows.last_mut() {
-                Some(row) if row[0] == *node => {
-                    row[1].push_str(", ");
-                    row[1].push_str(step);
-                }
-                _ => rows.push(vec![node.clone(), (*step).to_owned()]),
-            }
+        let titles = ["operator at", "linear step", "sees", "multiply-adds", "bytes", "share"];
+        let mut rows = vec![titles.map(str::to_owned).to_vec()];
+        let all: f64 = self.summary.steps.iter().map(|step| step.cost.seconds()).sum();
+        for step in &self.summary.steps {
+            rows.push(vec![
+                step.node.clone(),
+                step.kind.to_owned(),
+                sees(step),
+                format!("{:.3e}", step.cost.products),
+                bytes(step.cost.bytes as u64),
+                format!("{:.1} %", 100.0 * step.cost.seconds() / all.max(f64::MIN_POSITIVE)),
+            ]);
         }
-        table(&rows)
+        let (reverse, forward) = self.summary.plan.seconds;
+        let text = format!(
+            "one sample takes about {reverse:.2e} s in reverse and {forward:.2e} s in forward \
+             direction, on a nominal core\n"
+        );
+        table(&rows) + &text
     }
 
     /// The same as one JSON object on a line of its own.
@@ -86,16 +107,35 @@ impl Report<'_> {
             "layers": summary.layers.iter().map(layer_json).collect::<Vec<_>>(),
             "direction": plan.direction.to_string(),
             "seeds": { "reverse": plan.reverse_seeds, "forward": plan.forward_seeds },
-            "blocks": 1,
+            "blocks": plan.blocks,
+            "seconds": { "reverse": plan.seconds.0, "forward": plan.seconds.1 },
             "nodes": { "before": summary.nodes_before, "after": summary.nodes_after },
             "bytes": { "before": self.bytes.0, "after": self.bytes.1 },
             "memory": plan.memory,
         });
         if explain {
-            let step = |(node, step): &(String, &str)| json!({ "node": node, "step": step });
+            let step = |step: &StepSummary| {
+                json!({
+                    "node": step.node,
+                    "step": step.kind,
+                    "sees": step.sees,
+                    "products": step.cost.products,
+                    "bytes": step.cost.bytes,
+                    "seconds": step.cost.seconds(),
+                })
+            };
             value["steps"] = Value::Array(summary.steps.iter().map(step).collect());
         }
         format!("{value}\n")
+    }
+}
+
+/// The window of a step's input that is computed for each neuron.
+fn sees(step: &StepSummary) -> String {
+    match step.sees.as_deref() {
+        None => "all".to_owned(),
+        Some([]) => "one row".to_owned(),
+        Some(sizes) => sizes.iter().map(i64::to_string).collect::<Vec<_>>().join("x"),
     }
 }
 

@@ -9,7 +9,7 @@ use super::size::Size;
 use super::summary;
 use super::terminal::{Output, failure, is_standard, note, say};
 use super::verify;
-use crate::compile::plan::{Direction, Limits};
+use crate::compile::plan::{Assumed, Direction, Limits};
 use crate::compile::project::{Quantity, Singular};
 use crate::compile::select::{Batch, Choice};
 use crate::compile::{LayerRequest, Options, transform};
@@ -58,9 +58,12 @@ pub struct Transform {
     /// From the neurons to the input (reverse) or the other way
     #[arg(long, default_value = "auto")]
     direction: Way,
-    /// How many neurons are projected at a time: auto, which is all at once
+    /// How many neurons are projected at a time: a number, or auto, which decides from the memory
     #[arg(long, value_name = "N", default_value = "auto")]
-    block: String,
+    block: BlockSize,
+    /// The size that the plan takes a symbolic dimension to have, as often as wanted [default: 1]
+    #[arg(long, value_name = "SYMBOL=SIZE", value_parser = assumption)]
+    assume: Vec<(String, i64)>,
     /// The most one run may hold, such as 512M or 8G [default: a quarter of the memory]
     #[arg(long, value_name = "SIZE")]
     memory: Option<Size>,
@@ -113,6 +116,37 @@ enum Target {
     Web,
 }
 
+/// `auto`, or a number of neurons.
+#[derive(Clone, Copy, Debug)]
+struct BlockSize(Option<i64>);
+
+impl std::str::FromStr for BlockSize {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        if text == "auto" {
+            return Ok(Self(None));
+        }
+        let size = text.parse().ok().filter(|&n: &i32| n > 0).map(i64::from);
+        size.map(|n| Self(Some(n))).ok_or_else(|| {
+            Error::request(format!("'{text}' is no number of neurons"))
+                .help("--block takes auto or a number from 1")
+        })
+    }
+}
+
+/// `N=8`.
+fn assumption(text: &str) -> Result<(String, i64)> {
+    let pair = text.split_once('=').and_then(|(symbol, size)| {
+        let size = size.trim().parse().ok().filter(|&n: &i32| n > 0)?;
+        Some((symbol.trim().to_owned(), i64::from(size))).filter(|(symbol, _)| !symbol.is_empty())
+    });
+    pair.ok_or_else(|| {
+        Error::request(format!("'{text}' is no size of a dimension"))
+            .help("--assume takes SYMBOL=SIZE, such as N=8")
+    })
+}
+
 impl Transform {
     /// Refuses a model that is augmented already, unless every layer is one of the values that were
     /// added: their rows are second derivatives.
@@ -135,9 +169,6 @@ impl Transform {
     /// # Errors
     /// When the model cannot be read, the request cannot be met, or the output cannot be written.
     pub fn run(&self) -> Result<()> {
-        if self.block != "auto" {
-            return Err(Error::request("--block other than auto is not available"));
-        }
         let output = self.output.clone().unwrap_or_else(|| self.model.with_extension("slp.onnx"));
         if !is_standard(&output) {
             refuse_overwrite(&self.model, &output)?;
@@ -219,6 +250,8 @@ impl Transform {
                     Way::Reverse => Some(Direction::Reverse),
                 },
                 memory: Some(self.memory.unwrap_or_else(Size::quarter_of_memory).0),
+                block: self.block.0,
+                assumed: Assumed(self.assume.iter().cloned().collect()),
             },
         }
     }

@@ -1,8 +1,10 @@
 //! The pipeline from a model to its augmented model, a stage a call.
 
 pub mod accumulate;
+pub mod blocks;
 pub mod build;
 pub mod infer;
+mod layers;
 pub mod linear;
 pub mod linearise;
 pub mod normalise;
@@ -12,18 +14,20 @@ pub mod randomise;
 pub mod rules;
 pub mod select;
 pub mod simplify;
+mod summary;
 pub mod switches;
 
 use std::collections::HashSet;
 
-use accumulate::Task;
 use build::Emit;
+use layers::{blocks_of, check_blocks, order_outputs, project_layers};
 use linear::{Samples, place_samples};
 use linearise::{Linearised, linearise};
-use plan::{Limits, Plan};
-use project::{Projection, Quantity, Singular};
+use plan::Limits;
+use project::{Quantity, Singular};
 use select::{Batch, Choice, Layer, Neurons, Path};
-use switches::Switch;
+pub use summary::{LayerSummary, StepSummary, Summary};
+use summary::{record, summarise, summarise_steps};
 
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Model, NodeId, ValueId, fixed};
@@ -70,44 +74,6 @@ impl Default for Options {
     }
 }
 
-/// What [`transform`] did.
-#[derive(Clone, Debug)]
-pub struct Summary {
-    /// The name of the projected input.
-    pub input: String,
-    /// The axis of the input along which the samples lie; none where all of it is one sample.
-    pub batch: Option<usize>,
-    /// The layers, with their aliases, values and neurons.
-    pub layers: Vec<LayerSummary>,
-    /// The decisions.
-    pub plan: Plan,
-    /// The linear steps, each with the node it comes from.
-    pub steps: Vec<(String, &'static str)>,
-    /// Nodes of the model, after normalisation.
-    pub nodes_before: usize,
-    /// Nodes of the augmented model.
-    pub nodes_after: usize,
-}
-
-/// One layer of a [`Summary`].
-#[derive(Clone, Debug)]
-pub struct LayerSummary {
-    /// The alias.
-    pub alias: String,
-    /// The value's name.
-    pub value: String,
-    /// The Softmax or Sigmoid that the layer enters, where it was chosen for that.
-    pub enters: Option<String>,
-    /// The dimensions of one sample.
-    pub dims: String,
-    /// The number of chosen neurons, where it is known.
-    pub neurons: Option<i64>,
-    /// The choice of neurons: `all`, `top:K`, `runtime` or flat numbers and ranges.
-    pub choice: String,
-    /// Whether theorem 1 holds exactly.
-    pub exact: bool,
-}
-
 /// A model brought to the working operator set, with the type of every value.
 ///
 /// # Errors
@@ -132,6 +98,7 @@ pub fn transform(model: Model, options: &Options) -> Result<(Model, Summary)> {
     let layers = resolve_layers(&model.graph, &path, input, options)?;
     let values: Vec<ValueId> = layers.iter().map(|(layer, _)| layer.value).collect();
     path.check_rules(&model.graph, &values)?;
+    check_assumed(&model.graph.value(input).dims().unwrap_or_default(), &options.limits.assumed)?;
     let summaries = summarise(&model.graph, &path, &layers);
     let layers: Vec<Layer> = layers.into_iter().map(|(layer, _)| layer).collect();
 
@@ -143,14 +110,18 @@ pub fn transform(model: Model, options: &Options) -> Result<(Model, Summary)> {
     let network = linearise(&e, &order, input, &values)?;
     let sample = sample_dims(&e, input, &layers);
     let samples = sample_places(&e, &network, input, &layers)?;
-    let plan = plan::plan(&network, samples.as_deref(), &sample, &layers, options.limits)?;
+    let plan = plan::plan(&network, samples.as_deref(), &sample, &layers, &options.limits)?;
+    check_blocks(&layers, &plan, options)?;
     let notes =
         project_layers(&e, &network, (input, &order), &layers, (&sample, samples), &plan, options)?;
-    let steps = network.program.steps().iter();
-    let steps =
-        steps.map(|s| (e.graph(|graph| graph.label(s.node).to_owned()), s.map.name())).collect();
+    let steps = summarise_steps(&e, &network, &plan);
     model.graph = e.finish()?;
     simplify::simplify(&mut model.graph, &kept);
+    let blocks = blocks_of(&layers, &plan);
+    if !blocks.is_empty() {
+        model.graph = blocks::outline(std::mem::take(&mut model.graph), opset, &blocks)?;
+    }
+    order_outputs(&mut model.graph, &layers);
     let summary = Summary {
         input: input_name,
         batch: layers.first().and_then(|layer| layer.input_batch),
@@ -162,97 +133,6 @@ pub fn transform(model: Model, options: &Options) -> Result<(Model, Summary)> {
     };
     record(&mut model, &summary, options, &notes);
     Ok((model, summary))
-}
-
-/// What the metadata say of one layer's outputs.
-struct Notes {
-    /// The names of the bias terms.
-    terms: Vec<String>,
-    /// The switches of the state, each with its operator and the number of its elements.
-    switches: Vec<(String, String, Option<i64>)>,
-}
-
-/// Emits rows, biases and outputs of every layer.
-fn project_layers(
-    e: &Emit,
-    network: &Linearised,
-    (input, order): (ValueId, &[NodeId]),
-    layers: &[Layer],
-    (sample, samples): (&[crate::graph::Dim], Option<Vec<Option<Samples>>>),
-    plan: &Plan,
-    options: &Options,
-) -> Result<Vec<Notes>> {
-    let places = samples.as_deref();
-    let chosen: Vec<_> = layers
-        .iter()
-        .zip(&network.layers)
-        .map(|(layer, var)| {
-            accumulate::choose(e, layer, places.and_then(|places| places[var.0].as_ref()))
-        })
-        .collect();
-    let task = Task {
-        e,
-        network,
-        layers,
-        chosen: &chosen,
-        sights: &plan.sights,
-        samples: places,
-        weights: options.emit.iter().any(|q| q.needs_weights()),
-        bias: options.emit.contains(&Quantity::Bias),
-        bias_terms: options.emit.contains(&Quantity::BiasTerms),
-    };
-    let accumulated = accumulate::accumulate(&task, plan.direction);
-    let switches = find_switches(&task, (input, order), &options.emit)?;
-    let tangents = match options.emit.contains(&Quantity::Radius) {
-        true => switches::sweep(&task, &switches, sample, options.limits.memory)?,
-        false => Vec::new(),
-    };
-    for (i, (layer, rows)) in layers.iter().zip(&accumulated).enumerate() {
-        let (chosen, found) = (&chosen[i], &switches[i]);
-        let wanted = |quantity| options.emit.contains(&quantity);
-        let state = wanted(Quantity::State).then(|| switches::state(e, found)).transpose();
-        let state = state.map_err(|error| named(e, layer, error))?;
-        let radius = wanted(Quantity::Radius).then(|| {
-            switches::radius(e, found, &tangents, (&chosen.samples, chosen.activity.dtype()))
-        });
-        e.scope(&layer.alias);
-        let (input, emission) = (task.input(input), options.emit.as_slice());
-        let request = options.singular;
-        Projection { layer, chosen, rows, emission, request, state, radius, input, sample }.emit(e);
-    }
-    e.check()?;
-    let name = |node: &NodeId| e.graph(|graph| graph.label(*node).to_owned());
-    let describe = |switch: &Switch| {
-        let operator = e.graph(|graph| graph.node(switch.node).operator());
-        (name(&switch.node), operator, fixed(&switch.count))
-    };
-    let notes = accumulated.iter().zip(&switches).map(|(rows, switches)| Notes {
-        terms: rows.terms.iter().map(|(node, _)| name(node)).collect(),
-        switches: switches.iter().map(describe).collect(),
-    });
-    Ok(notes.collect())
-}
-
-/// The switches of every layer; none where neither state nor radius is wanted.
-fn find_switches<'e>(
-    task: &Task<'e, '_>,
-    (input, order): (ValueId, &[NodeId]),
-    emit: &[Quantity],
-) -> Result<Vec<Vec<Switch<'e>>>> {
-    let exact = emit.contains(&Quantity::Radius);
-    let found = task.layers.iter().map(|layer| {
-        if !exact && !emit.contains(&Quantity::State) {
-            return Ok(Vec::new());
-        }
-        let way = (input, layer.value);
-        switches::find(task.e, order, task.network, way, task.samples, exact)
-    });
-    found.collect()
-}
-
-/// An error that names the layer's value.
-fn named(e: &Emit, layer: &Layer, error: Error) -> Error {
-    error.value(e.graph(|graph| graph.value(layer.value).name.clone()))
 }
 
 /// The dimensions of one sample of the input.
@@ -368,65 +248,24 @@ fn default_neurons(dims: &[crate::graph::Dim]) -> Result<Neurons> {
     }
 }
 
-fn summarise(graph: &Graph, path: &Path, layers: &[(Layer, Option<String>)]) -> Vec<LayerSummary> {
-    let chosen = |layer: &Layer| match &layer.neurons {
-        Neurons::All => select::neuron_count(&layer.dims),
-        Neurons::Top(k) => Some(*k as i64),
-        Neurons::List(list) => Some(list.len() as i64),
-        Neurons::Runtime => None,
-    };
-    layers
+/// Checks that the sizes assumed are of symbols that the input has.
+fn check_assumed(dims: &[crate::graph::Dim], assumed: &plan::Assumed) -> Result<()> {
+    let symbols: Vec<&str> = dims
         .iter()
-        .map(|(layer, enters)| LayerSummary {
-            alias: layer.alias.clone(),
-            value: graph.value(layer.value).name.clone(),
-            enters: enters.clone(),
-            dims: select::display_dims(&layer.dims),
-            neurons: chosen(layer),
-            choice: layer.neurons.to_string(),
-            exact: select::is_exact(graph, path, layer.value),
+        .filter_map(|dim| match dim {
+            crate::graph::Dim::Var(symbol) => Some(symbol.name.as_str()),
+            _ => None,
         })
-        .collect()
-}
-
-/// Writes down in the model what was done to it.
-fn record(model: &mut Model, summary: &Summary, options: &Options, notes: &[Notes]) {
-    let mut note = |key: &str, value: String| {
-        let key = format!("slpc.{key}");
-        model.metadata.retain(|(old, _)| *old != key);
-        model.metadata.push((key, value));
-    };
-    note("version", env!("CARGO_PKG_VERSION").to_owned());
-    note("source.sha256", model.hash.clone());
-    note("input", summary.input.clone());
-    note("batch", summary.batch.map_or("none".to_owned(), |axis| axis.to_string()));
-    note("direction", summary.plan.direction.to_string());
-    let emit: Vec<_> = options.emit.iter().map(|q| q.name()).collect();
-    note("emit", emit.join(","));
-    if options.emit.iter().any(|q| q.is_singular()) {
-        note("patterns", options.singular.patterns.to_string());
-        note("gamma", options.singular.gamma.to_string());
-    }
-    let aliases: Vec<_> = summary.layers.iter().map(|l| l.alias.as_str()).collect();
-    note("layers", serde_json::json!(aliases).to_string());
-    for (layer, Notes { terms, switches }) in summary.layers.iter().zip(notes) {
-        note(&format!("layer.{}.value", layer.alias), layer.value.clone());
-        note(&format!("layer.{}.neurons", layer.alias), layer.dims.clone());
-        note(&format!("layer.{}.choice", layer.alias), layer.choice.clone());
-        note(&format!("layer.{}.exact", layer.alias), layer.exact.to_string());
-        if !terms.is_empty() {
-            note(
-                &format!("layer.{}.bias-terms", layer.alias),
-                serde_json::json!(terms).to_string(),
-            );
-        }
-        if !switches.is_empty() {
-            let list = switches.iter().map(|(node, operator, count)| {
-                serde_json::json!({ "node": node, "operator": operator, "count": count })
-            });
-            let list = serde_json::Value::Array(list.collect());
-            note(&format!("layer.{}.state", layer.alias), list.to_string());
-        }
+        .collect();
+    match assumed.0.keys().find(|name| !symbols.contains(&name.as_str())) {
+        None => Ok(()),
+        Some(name) => Err(Error::request(format!(
+            "'{name}' is no size that the input leaves open"
+        ))
+        .help(match symbols.as_slice() {
+            [] => "the input's sizes are all known: leave out --assume".to_owned(),
+            list => format!("--assume takes the symbols {}", list.join(", ")),
+        })),
     }
 }
 

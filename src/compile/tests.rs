@@ -1,6 +1,7 @@
 //! Models in the text syntax, transformed and run in tract: samples that mix, values used twice,
 //! types, and forms that a case of one node can't show.
 
+mod blocks;
 mod local;
 mod second_order;
 
@@ -15,7 +16,7 @@ use super::{LayerRequest, Options, transform};
 use crate::engine::Array;
 use crate::engine::tract::Session;
 use crate::error::{Error, Result};
-use crate::graph::{DataType, Model};
+use crate::graph::{DataType, Dim, Model};
 use crate::onnx;
 
 /// A model in operator set 18 from an input x to an output y of the given types.

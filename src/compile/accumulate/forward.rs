@@ -6,13 +6,13 @@ use crate::compile::build::Expr;
 use crate::graph::{Dim, NodeId};
 
 pub(super) fn accumulate<'e>(task: &Task<'e, '_>) -> Vec<Accumulated<'e>> {
-    let columns = if task.weights { columns(task) } else { vec![None; task.layers.len()] };
+    let columns = if task.weights { columns(task) } else { vec![None; task.targets.len()] };
     let constants = constants(task);
-    (0..task.layers.len())
+    (0..task.targets.len())
         .map(|layer| {
-            task.e.scope(&task.layers[layer].alias);
-            let chosen = &task.chosen[layer];
-            let var = task.network.layers[layer];
+            task.e.scope(&task.targets[layer].layer.alias);
+            let chosen = &task.targets[layer].chosen;
+            let var = task.targets[layer].var;
             let flat = |tangent| {
                 let first = task.samples_first(tangent, task.samples_of(var));
                 chosen.pick(first)
@@ -63,7 +63,7 @@ fn input_dims(task: &Task<'_, '_>) -> Vec<Dim> {
 /// The tangent of each layer, a seed for each component of the input.
 fn columns<'e>(task: &Task<'e, '_>) -> Vec<Option<Expr<'e>>> {
     let tangents = tangents(task);
-    task.network.layers.iter().map(|layer| tangents[layer.0]).collect()
+    task.targets.iter().map(|target| tangents[target.var.0]).collect()
 }
 
 /// The tangent of every variable.
@@ -112,7 +112,7 @@ fn constants<'e>(task: &Task<'e, '_>) -> Constants<'e> {
         }
     }
     let per_layer =
-        network.layers.iter().map(|layer| Rows::sum(carried[layer.0].clone())).collect();
+        task.targets.iter().map(|target| Rows::sum(carried[target.var.0].clone())).collect();
     Constants { nodes, per_layer }
 }
 

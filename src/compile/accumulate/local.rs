@@ -18,10 +18,10 @@ pub(super) struct Local<'e> {
 impl<'e> Local<'e> {
     /// The seeds of a layer, where its neurons are seen through windows.
     pub fn seeded(task: &Task<'e, '_>, layer: usize) -> Option<Self> {
-        let var = task.network.layers[layer];
-        task.sights[layer].windows(var)?;
+        let var = task.targets[layer].var;
+        task.targets[layer].sight.windows(var)?;
         let program = &task.network.program;
-        let (place, channel) = task.chosen[layer].place(task.e, program.var(var));
+        let (place, channel) = task.targets[layer].chosen.place(task.e, program.var(var));
         let dims = vec![Dim::Value(1); program.var(var).dims.len() + 1];
         let value = Expr::ones(task.e, program.var(var).dtype, &dims);
         let mut parts = vec![Vec::new(); program.var_count()];
@@ -56,7 +56,7 @@ impl<'e> Local<'e> {
 
     /// Carries the cotangent of a step's output to its inputs; gives what belongs to whole variables.
     pub fn back(&mut self, task: &Task<'e, '_>, step: &Step) -> Vec<(VarId, Rows<'e>)> {
-        let sight = &task.sights[self.layer];
+        let sight = &task.targets[self.layer].sight;
         let [output] = step.outputs[..] else { return Vec::new() };
         let (Some(dy), Some(windows)) = (self.sums[output.0], sight.windows(output)) else {
             return Vec::new();
@@ -96,7 +96,7 @@ impl<'e> Local<'e> {
     pub fn term(&self, task: &Task<'e, '_>, term: &Term<'e>) -> Option<Rows<'e>> {
         let patch = self.of(term.output)?;
         let var = task.network.program.var(term.output);
-        let windows = task.sights[self.layer].windows(term.output)?;
+        let windows = task.targets[self.layer].sight.windows(term.output)?;
         let place = &self.place;
         let constant = place.patch(term.value, var, windows, patch.channel);
         let mut own = constant.dims();

@@ -7,7 +7,7 @@ mod rows;
 mod seeds;
 
 use super::build::{Emit, Expr};
-use super::linear::Samples;
+use super::linear::{Samples, VarId};
 use super::linearise::Linearised;
 use super::plan::{Direction, Sight};
 use super::select::Layer;
@@ -20,12 +20,8 @@ pub struct Task<'e, 'p> {
     pub e: &'e Emit,
     /// The switched network.
     pub network: &'p Linearised,
-    /// The layers, as in the network.
-    pub layers: &'p [Layer],
-    /// The neurons chosen of each layer.
-    pub chosen: &'p [Chosen<'e>],
-    /// What the neurons of each layer see of the variables.
-    pub sights: &'p [Sight],
+    /// The layers.
+    pub targets: &'p [Target<'e, 'p>],
     /// Where the samples lie in each variable; `None` where all is one sample.
     pub samples: Option<&'p [Option<Samples>]>,
     /// Whether the weights are wanted.
@@ -34,6 +30,18 @@ pub struct Task<'e, 'p> {
     pub bias: bool,
     /// Whether the bias is wanted by operator.
     pub bias_terms: bool,
+}
+
+/// A layer whose rows are wanted.
+pub struct Target<'e, 'p> {
+    /// The layer.
+    pub layer: &'p Layer,
+    /// Its variable in the network.
+    pub var: VarId,
+    /// The chosen neurons.
+    pub chosen: Chosen<'e>,
+    /// What they see of the variables.
+    pub sight: &'p Sight,
 }
 
 /// What was accumulated of one layer; `N` is 1 where all is one sample.
@@ -61,14 +69,14 @@ pub fn tangents<'e>(task: &Task<'e, '_>) -> Vec<Option<Expr<'e>>> {
 
 impl<'e> Task<'e, '_> {
     /// Where the samples lie in a variable.
-    fn samples_of(&self, var: super::linear::VarId) -> Option<&Samples> {
+    fn samples_of(&self, var: VarId) -> Option<&Samples> {
         self.samples.and_then(|places| places[var.0].as_ref())
     }
 
     /// The bias of a layer that no operator adds anything to: zeros `[N, K]`.
     fn no_bias(&self, layer: usize) -> Expr<'e> {
-        let chosen = &self.chosen[layer];
-        let dtype = self.network.program.var(self.network.layers[layer]).dtype;
+        let chosen = &self.targets[layer].chosen;
+        let dtype = self.network.program.var(self.targets[layer].var).dtype;
         Expr::zeros(self.e, dtype, &[chosen.samples.clone(), chosen.count.clone()])
     }
 

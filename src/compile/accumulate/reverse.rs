@@ -15,9 +15,9 @@ pub(super) fn accumulate<'e>(task: &Task<'e, '_>) -> Vec<Accumulated<'e>> {
     let biases: Vec<_> = terms.iter().filter_map(|term| term_rows(task, term, &swept)).collect();
     let total = Rows::sum(biases.iter().map(|(_, rows)| rows.clone()).collect());
     let input = swept.cotangents[network.input.0].as_ref();
-    (0..task.layers.len())
+    (0..task.targets.len())
         .map(|layer| {
-            e.scope(&task.layers[layer].alias);
+            e.scope(&task.targets[layer].layer.alias);
             let rows = input.and_then(|rows| rows.group(layer)).filter(|_| task.weights);
             let place = task.samples_of(network.input);
             let weights = rows.map(|rows| task.samples_first(rows, place));
@@ -48,13 +48,13 @@ fn sweep<'e>(task: &Task<'e, '_>) -> Swept<'e> {
     let program = &network.program;
     let mut parts: Vec<Vec<Rows>> = vec![Vec::new(); program.var_count()];
     let mut local: Vec<Local> = Vec::new();
-    for (layer, chosen) in task.chosen.iter().enumerate() {
-        e.scope(&task.layers[layer].alias);
+    for (layer, target) in task.targets.iter().enumerate() {
+        e.scope(&task.targets[layer].layer.alias);
         if let Some(seeded) = Local::seeded(task, layer) {
             local.push(seeded);
             continue;
         }
-        let var = network.layers[layer];
+        let (var, chosen) = (target.var, &target.chosen);
         let seed = chosen.cotangent(e, program.var(var), task.samples_of(var));
         parts[var.0].push(Rows::of(layer, chosen.count.clone(), seed));
     }
@@ -78,7 +78,7 @@ fn sweep<'e>(task: &Task<'e, '_>) -> Swept<'e> {
     let input = network.input;
     for layer in &mut local {
         layer.settle(task, input);
-        let windows = task.sights[layer.layer()].windows(input);
+        let windows = task.targets[layer.layer()].sight.windows(input);
         let patch = layer.of(input).zip(windows);
         parts[input.0].extend(patch.map(|(patch, w)| layer.whole(task, input, patch, w)));
     }

@@ -1,11 +1,13 @@
 //! The chosen neurons of a layer: which they are, their activity, and the seeds that stand for them.
 
+use crate::compile::blocks::Block;
 use crate::compile::build::{Emit, Expr};
 use crate::compile::linear::{Place, Samples, Var};
 use crate::compile::select::{Layer, Neurons};
 use crate::graph::{DataType, Dim, Value, fixed};
 
 /// The chosen neurons of one layer.
+#[derive(Clone)]
 pub struct Chosen<'e> {
     /// The number `K` of neurons.
     pub count: Dim,
@@ -62,6 +64,27 @@ pub fn choose<'e>(e: &'e Emit, layer: &Layer, samples: Option<&Samples>) -> Chos
 }
 
 impl<'e> Chosen<'e> {
+    /// The neurons of one block, which an input of the graph stands for.
+    pub fn block(&self, e: &'e Emit, block: &Block) -> Self {
+        let count = Dim::Value(block.size as i32);
+        let lead = [self.samples.clone(), count.clone()];
+        let part = |what: &str, all: Expr<'e>| {
+            block.element(e, what, all.transpose(&[1, 0])).transpose(&[1, 0]).assume(&lead)
+        };
+        let numbers = self.indices.unwrap_or_else(|| e.range(&self.count));
+        let indices = match self.per_sample {
+            true => part("neurons", numbers),
+            false => block.element(e, "neurons", numbers),
+        };
+        Chosen {
+            samples: self.samples.clone(),
+            activity: part("activity", self.activity),
+            indices: Some(indices),
+            per_sample: self.per_sample,
+            count,
+        }
+    }
+
     /// Whether each sample has neurons of its own.
     pub fn is_per_sample(&self) -> bool {
         self.per_sample

@@ -31,6 +31,11 @@ impl Geometry {
         (self.kernel[axis] - 1) * self.dilations[axis] + 1
     }
 
+    /// The number of elements of the kernel, a channel.
+    pub fn elements(&self) -> f64 {
+        self.kernel.iter().map(|&k| k as f64).product()
+    }
+
     /// The windows of the input that the given windows of the output read.
     pub fn reached(&self, windows: &[Span]) -> Option<Vec<Span>> {
         let axis = |(axis, window): (usize, &Span)| {
@@ -107,6 +112,11 @@ impl Linear for Conv {
     fn local(&self) -> Option<&dyn Local> {
         Some(self)
     }
+
+    fn products(&self, inputs: &[&Var], output: &Var, size: &dyn Fn(&[Dim]) -> f64) -> f64 {
+        let channels = size(&inputs[0].dims[1..2]) / self.group as f64;
+        size(&output.dims) * channels * self.geometry.elements()
+    }
 }
 
 impl Local for Conv {
@@ -159,6 +169,11 @@ impl Linear for ConvTranspose {
 
     fn samples(&self, inputs: &[(&Var, &Samples)], _: &Var) -> Option<Samples> {
         (inputs[0].1.axis == 0).then(|| inputs[0].1.clone())
+    }
+
+    fn products(&self, inputs: &[&Var], output: &Var, size: &dyn Fn(&[Dim]) -> f64) -> f64 {
+        let channels = size(&output.dims[1..2]) / self.group as f64;
+        size(&inputs[0].dims) * channels * self.geometry.elements()
     }
 }
 

@@ -53,6 +53,13 @@ impl Linear for Einsum {
         let axis = self.output.iter().position(|l| l == label)?;
         (output.dims[axis] == input.dims[samples.axis]).then(|| Samples { axis, ..samples.clone() })
     }
+
+    fn products(&self, inputs: &[&Var], output: &Var, size: &dyn Fn(&[Dim]) -> f64) -> f64 {
+        let summed = self.input.iter().zip(&inputs[0].dims);
+        let summed: Vec<Dim> =
+            summed.filter(|(l, _)| !self.output.contains(l)).map(|(_, d)| d.clone()).collect();
+        size(&output.dims) * size(&summed)
+    }
 }
 
 impl Einsum {

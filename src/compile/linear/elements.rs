@@ -42,6 +42,10 @@ impl Linear for GatherElements {
     fn samples(&self, inputs: &[(&Var, &Samples)], output: &Var) -> Option<Samples> {
         along_another(self.axis, inputs[0], output)
     }
+
+    fn scatters(&self) -> bool {
+        true
+    }
 }
 
 impl Linear for ScatterElements {
@@ -59,6 +63,10 @@ impl Linear for ScatterElements {
 
     fn samples(&self, inputs: &[(&Var, &Samples)], output: &Var) -> Option<Samples> {
         along_another(self.axis, inputs[0], output)
+    }
+
+    fn scatters(&self) -> bool {
+        true
     }
 }
 

@@ -37,6 +37,10 @@ impl Linear for Gather {
         };
         Some(Samples { axis, ..samples.clone() })
     }
+
+    fn scatters(&self) -> bool {
+        true
+    }
 }
 
 /// The winners of pooling windows: element `i` of the output is element `indices[i]` of the whole
@@ -77,6 +81,10 @@ impl Linear for Winners {
 
     fn local(&self) -> Option<&dyn Local> {
         Some(self)
+    }
+
+    fn scatters(&self) -> bool {
+        true
     }
 }
 

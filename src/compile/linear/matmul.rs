@@ -3,7 +3,7 @@
 use super::scale::only;
 use super::{Linear, Local, Lower, Patch, Place, Samples, Span, Var, Windows};
 use crate::compile::build::Expr;
-use crate::graph::ValueId;
+use crate::graph::{Dim, ValueId};
 
 /// On which side of the changing operand the fixed one stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +48,12 @@ impl Linear for MatMul {
 
     fn local(&self) -> Option<&dyn Local> {
         Some(self)
+    }
+
+    fn products(&self, inputs: &[&Var], output: &Var, size: &dyn Fn(&[Dim]) -> f64) -> f64 {
+        let behind = if self.side == Side::Right { 1 } else { 2 };
+        let axis = inputs[0].dims.len().saturating_sub(behind);
+        size(&output.dims) * inputs[0].dims.get(axis).map_or(1.0, |d| size(std::slice::from_ref(d)))
     }
 }
 

@@ -82,6 +82,17 @@ pub trait Linear: Debug {
     fn local(&self) -> Option<&dyn Local> {
         None
     }
+
+    /// The multiply-adds of one seed, in either direction; `size` counts the elements of dimensions.
+    fn products(&self, inputs: &[&Var], output: &Var, size: &dyn Fn(&[Dim]) -> f64) -> f64 {
+        let _ = (inputs, output, size);
+        0.0
+    }
+
+    /// Whether elements are placed by index, which is dearer than moving them.
+    fn scatters(&self) -> bool {
+        false
+    }
 }
 
 /// A linear map of several variables to several, written in two directions. Every [`Linear`] is one.
@@ -105,6 +116,17 @@ pub trait Map: Debug {
     /// The step between windows of its variables, where it is local.
     fn local(&self) -> Option<&dyn Local> {
         None
+    }
+
+    /// The multiply-adds of one seed, in either direction; `size` counts the elements of dimensions.
+    fn products(&self, inputs: &[&Var], output: &Var, size: &dyn Fn(&[Dim]) -> f64) -> f64 {
+        let _ = (inputs, output, size);
+        0.0
+    }
+
+    /// Whether elements are placed by index, which is dearer than moving them.
+    fn scatters(&self) -> bool {
+        false
     }
 }
 
@@ -135,6 +157,14 @@ impl<T: Linear> Map for T {
 
     fn local(&self) -> Option<&dyn Local> {
         Linear::local(self)
+    }
+
+    fn products(&self, inputs: &[&Var], output: &Var, size: &dyn Fn(&[Dim]) -> f64) -> f64 {
+        Linear::products(self, inputs, output, size)
+    }
+
+    fn scatters(&self) -> bool {
+        Linear::scatters(self)
     }
 }
 

@@ -38,6 +38,10 @@ impl Linear for WindowSums {
     fn local(&self) -> Option<&dyn Local> {
         Some(self)
     }
+
+    fn products(&self, _: &[&Var], output: &Var, size: &dyn Fn(&[Dim]) -> f64) -> f64 {
+        size(&output.dims) * self.geometry.elements()
+    }
 }
 
 impl Local for WindowSums {

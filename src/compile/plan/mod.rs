@@ -1,15 +1,19 @@
 //! Decisions: direction and memory, from what the linear program and the layers are.
 
+mod cost;
+mod estimate;
 mod windows;
 
 use std::fmt;
 
-use super::linear::{Program, Samples};
+use super::linear::Samples;
 use super::linearise::Linearised;
 use super::select::{Layer, Neurons, neuron_count};
 use crate::error::{Error, Result};
-use crate::graph::{Dim, fixed};
+use crate::graph::Dim;
+use estimate::Estimate;
 
+pub use cost::{Assumed, Cost};
 pub use windows::{Sight, sight};
 
 /// In which direction Jacobians are accumulated.
@@ -39,65 +43,85 @@ pub struct Plan {
     pub reverse_seeds: Option<i64>,
     /// Seeds in forward direction, where known.
     pub forward_seeds: Option<i64>,
-    /// The most bytes that one run holds for the projection, unknown sizes taken as 1.
+    /// Seconds of a nominal core in reverse and in forward direction.
+    pub seconds: (f64, f64),
+    /// The most bytes that one run holds for the projection, unknown sizes taken as assumed.
     pub memory: u64,
     /// What the neurons of each layer see.
     pub sights: Vec<Sight>,
+    /// How many neurons of each layer are projected at a time, where not all are.
+    pub blocks: Vec<Option<i64>>,
+    /// What each step costs for a seed of the direction taken; in reverse the sum over the layers, each
+    /// with its neurons.
+    pub costs: Vec<Cost>,
 }
 
 /// Limits and overrides.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Limits {
     /// The direction asked for.
     pub direction: Option<Direction>,
     /// The most bytes a run may hold; unlimited if none.
     pub memory: Option<u64>,
+    /// How many neurons are projected at a time; decided from the memory if none.
+    pub block: Option<i64>,
+    /// The sizes that symbolic dimensions are taken to have.
+    pub assumed: Assumed,
 }
 
 /// Decides how the rows of `layers` are accumulated for an input sample of dimensions `input`.
 ///
-/// The direction with fewer seeds wins. Memory is estimated from the two largest neighbouring
-/// variables of the program times the seeds, and the outputs.
+/// The direction that takes less time by the cost model wins, as long as its memory is allowed. Neurons
+/// are taken in blocks where all at once would hold more than is allowed or than a cache is good for.
 ///
 /// # Errors
-/// When a run would hold more than the limit.
+/// When one neuron at a time would hold more than the limit.
 pub fn plan(
     network: &Linearised,
     samples: Option<&[Option<Samples>]>,
     input: &[Dim],
     layers: &[Layer],
-    limits: Limits,
+    limits: &Limits,
 ) -> Result<Plan> {
     let program = &network.program;
-    let sights = network.layers.iter().map(|&layer| sight(program, layer, samples)).collect();
-    let forward_seeds = neuron_count(input);
-    let counts: Option<Vec<i64>> = layers.iter().map(chosen_count).collect();
-    let reverse_seeds = counts.map(|counts| counts.iter().fold(0i64, |a, b| a.saturating_add(*b)));
-    let direction = limits.direction.unwrap_or(match (reverse_seeds, forward_seeds) {
-        (Some(reverse), Some(forward)) if forward < reverse => Direction::Forward,
-        _ => Direction::Reverse,
-    });
-    let rows = size(reverse_seeds);
-    let seeds = match direction {
-        Direction::Reverse => rows,
-        Direction::Forward => size(forward_seeds),
+    let sights: Vec<Sight> =
+        network.layers.iter().map(|&layer| sight(program, layer, samples)).collect();
+    let estimate = Estimate::new(network, &sights, input, layers, &limits.assumed);
+    let allowed = limits.memory.map_or(f64::INFINITY, |limit| limit as f64);
+    let direction = limits.direction.unwrap_or_else(|| estimate.direction(allowed));
+    let blocks = match direction {
+        Direction::Forward => vec![None; layers.len()],
+        Direction::Reverse => estimate.blocks(layers, allowed, limits.block),
     };
-    let outputs = rows.saturating_mul(elements(input)).saturating_mul(3 * 4);
-    let memory =
-        seeds.saturating_mul(widest_step(program)).saturating_mul(4).saturating_add(outputs);
-    let plan = Plan { direction, reverse_seeds, forward_seeds, memory, sights };
-    match limits.memory {
-        Some(limit) if memory > limit => Err(Error::request(format!(
-            "one run would hold about {} for {rows} neurons, more than --memory {}",
-            bytes(memory),
-            bytes(limit)
+    let memory = estimate.memory(direction, &blocks);
+    if memory > allowed {
+        let least = estimate.memory(Direction::Reverse, &vec![Some(1); layers.len()]);
+        return Err(Error::request(format!(
+            "one run would hold about {} for {} neurons, more than --memory {}",
+            bytes(memory as u64),
+            size(estimate.reverse_seeds()),
+            bytes(allowed as u64)
         ))
-        .help("choose fewer neurons (--neurons top:K, a list, or runtime), or raise --memory")),
-        _ => Ok(plan),
+        .help(format!(
+            "these neurons need {} at least; choose fewer (--neurons top:K, a list, or runtime), or \
+             raise --memory",
+            bytes(least as u64)
+        )));
     }
+    Ok(Plan {
+        direction,
+        reverse_seeds: estimate.reverse_seeds(),
+        forward_seeds: estimate.forward_seeds,
+        seconds: estimate.seconds(),
+        memory: memory as u64,
+        costs: estimate.costs(direction),
+        sights,
+        blocks,
+    })
 }
 
-fn chosen_count(layer: &Layer) -> Option<i64> {
+/// The number of neurons chosen of a layer, where it is known; 1 where they are given at run time.
+pub fn chosen_count(layer: &Layer) -> Option<i64> {
     match &layer.neurons {
         Neurons::All => neuron_count(&layer.dims),
         Neurons::Top(k) => Some(*k as i64),
@@ -108,19 +132,6 @@ fn chosen_count(layer: &Layer) -> Option<i64> {
 
 fn size(count: Option<i64>) -> u64 {
     count.map_or(1, |n| n.max(1) as u64)
-}
-
-fn elements(dims: &[Dim]) -> u64 {
-    dims.iter().fold(1u64, |n, d| n.saturating_mul(size(fixed(d))))
-}
-
-/// The most elements that a step reads and writes together, a coefficient aside.
-fn widest_step(program: &Program) -> u64 {
-    let of = |step: &super::linear::Step| {
-        let vars = step.inputs.iter().chain(&step.outputs);
-        vars.map(|&v| elements(&program.var(v).dims)).fold(0, u64::saturating_add)
-    };
-    program.steps().iter().map(of).max().unwrap_or(0)
 }
 
 /// A number of bytes for people.

@@ -81,6 +81,11 @@ pub fn remove_dead(graph: &mut Graph, kept: &HashSet<NodeId>) {
             graph.remove_value(output);
         }
     }
+    remove_unused_constants(graph);
+}
+
+/// Removes emitted constants that nothing uses.
+pub fn remove_unused_constants(graph: &mut Graph) {
     let unused: Vec<ValueId> = graph
         .values()
         .filter(|(id, value)| {

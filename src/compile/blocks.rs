@@ -1,0 +1,248 @@
+//! Neurons a block at a time: what depends on a block becomes the body of a Scan.
+//!
+//! The rows of a block are emitted like those of a whole layer, from a graph input that stands for the
+//! block's neurons. Afterwards everything that depends on that input moves into the body, and the Scan
+//! stacks what were the outputs. What does not depend on the block, the forward pass and the masks, stays
+//! outside and is computed once. Invariant: no node of the model itself is moved.
+
+use std::collections::HashMap;
+
+use super::build::{Emit, Expr};
+use super::simplify::remove_unused_constants;
+use crate::error::{Error, Result};
+use crate::graph::{Attr, Dim, Facts, Graph, Node, NodeId, Value, ValueId, fixed};
+
+/// The largest constant, in bytes, that a body gets a copy of; larger ones are read from around.
+const SMALL: usize = 512;
+
+/// A layer whose neurons are projected in blocks.
+#[derive(Clone, Debug)]
+pub struct Block {
+    /// The beginning of the names of its outputs, and of the inputs that stand for a block.
+    pub prefix: String,
+    /// The number of neurons.
+    pub count: i64,
+    /// The number in a block.
+    pub size: i64,
+    /// The axis of the neurons in the outputs.
+    pub axis: usize,
+}
+
+impl Block {
+    /// The number of blocks.
+    pub fn blocks(&self) -> i64 {
+        (self.count + self.size - 1) / self.size
+    }
+
+    /// The name of what stands for a block's part of `what`.
+    pub fn part(&self, what: &str) -> String {
+        format!("{}block/{what}", self.prefix)
+    }
+
+    /// The name under which all of `what` is kept, blocks along axis 0.
+    pub fn all(&self, what: &str) -> String {
+        format!("{}blocks/{what}", self.prefix)
+    }
+
+    /// The input that stands for the part of `all`, `[K, …]`, that belongs to a block, `[size, …]`. What
+    /// the last block lacks is the last neuron again.
+    pub fn element<'e>(&self, e: &'e Emit, what: &str, all: Expr<'e>) -> Expr<'e> {
+        let (blocks, size) = (Dim::Value(self.blocks() as i32), Dim::Value(self.size as i32));
+        let mut dims = all.dims();
+        let padded = self.blocks() * self.size;
+        let all = if padded == self.count {
+            all
+        } else {
+            let rows: Vec<i64> = (0..padded).map(|i| i.min(self.count - 1)).collect();
+            all.gather(e.ints(&rows), 0)
+        };
+        dims[0] = size.clone();
+        let element = e.input(Value::typed(self.part(what), all.dtype(), dims.clone()));
+        dims.insert(0, blocks);
+        e.output(&self.all(what), all.reshape(&dims));
+        element
+    }
+}
+
+/// Moves the rows of each layer in `blocks` into a Scan over its blocks.
+///
+/// # Errors
+/// When the operators of the result can't be typed.
+pub fn outline(graph: Graph, opset: i64, blocks: &[Block]) -> Result<Graph> {
+    let e = Emit::new(graph, opset);
+    for block in blocks {
+        outline_block(&e, block)?;
+    }
+    let mut graph = e.finish()?;
+    remove_unused_constants(&mut graph);
+    Ok(graph)
+}
+
+fn outline_block(e: &Emit, block: &Block) -> Result<()> {
+    let ends = e.graph(|graph| Ends::of(graph, block));
+    let body = e.graph(|graph| body(graph, &ends))?;
+    let sequences: Vec<_> = ends.elements.iter().map(|(_, all)| Some(*all)).collect();
+    let kept = e.graph_mut(|graph| remove(graph, &ends));
+    let single = |dims: &[Dim]| block.axis == 1 && fixed(&dims[0]) == Some(1);
+    let axes: Vec<i64> =
+        kept.iter().map(|value| if single(&value.dims) { 0 } else { block.axis as i64 }).collect();
+    let attributes = vec![
+        ("body", Attr::Graph(Box::new(body))),
+        ("num_scan_inputs", Attr::Int(sequences.len() as i64)),
+        ("scan_output_axes", axes.into()),
+    ];
+    e.scope(block.prefix.trim_start_matches("slp/").trim_end_matches('/'));
+    let stacked = e.control("Scan", sequences, attributes, kept.len());
+    for (stack, part) in stacked.into_iter().zip(kept) {
+        let mut dims = part.dims;
+        let (at, size) = (block.axis, Dim::Value(block.size as i32));
+        dims[at] = Dim::Value(block.blocks() as i32);
+        let mut whole = dims.clone();
+        if single(&dims) {
+            dims.swap(0, 1);
+        }
+        dims.insert(if single(&whole) { 2 } else { at + 1 }, size);
+        whole[at] = Dim::Value((block.blocks() * block.size) as i32);
+        let count = Dim::Value(block.count as i32);
+        let rows = stack.assume(&dims).reshape(&whole);
+        e.output(&part.name, rows.slice(at, &Dim::Value(0), &count));
+    }
+    e.check()
+}
+
+/// What a block begins and ends with.
+struct Ends {
+    /// What stands for a block's part, and the value that holds the parts of all blocks.
+    elements: Vec<(ValueId, ValueId)>,
+    /// The copies that are the layer's outputs.
+    outputs: Vec<ValueId>,
+    /// What is copied out to keep it for the Scan.
+    copies: Vec<ValueId>,
+}
+
+/// An output that is to be stacked.
+struct Part {
+    name: String,
+    dims: Vec<Dim>,
+}
+
+impl Ends {
+    fn of(graph: &Graph, block: &Block) -> Self {
+        let part = block.part("");
+        let mut ends = Self { elements: Vec::new(), outputs: Vec::new(), copies: Vec::new() };
+        for &id in &graph.inputs {
+            let Some(what) = graph.value(id).name.strip_prefix(&part) else { continue };
+            let copy = graph.find(&block.all(what));
+            if let Some((copy, source)) = copy.and_then(|copy| Some((copy, copied(graph, copy)?))) {
+                ends.elements.push((id, source));
+                ends.copies.push(copy);
+            }
+        }
+        let reach = graph.descendants(ends.elements.iter().map(|(element, _)| *element));
+        ends.outputs = graph.outputs.iter().filter(|id| reach.has_value(**id)).copied().collect();
+        ends
+    }
+}
+
+/// What an output is a copy of.
+fn copied(graph: &Graph, output: ValueId) -> Option<ValueId> {
+    graph.node(graph.producer(output)?).input(0)
+}
+
+/// The subgraph from the elements to the outputs.
+fn body(graph: &Graph, ends: &Ends) -> Result<Graph> {
+    let reach = graph.descendants(ends.elements.iter().map(|(element, _)| *element));
+    let wanted = graph.ancestors(ends.outputs.iter().copied());
+    let mut body = Graph::new("block");
+    let mut ids: HashMap<ValueId, ValueId> = HashMap::new();
+    for &(element, _) in &ends.elements {
+        let value = graph.value(element).clone();
+        // A symbol of the graph around may be a number by the time the body is read.
+        let open = value.fixed_dims().is_none();
+        let facts = if open { Facts::unknown("an element") } else { value.facts.clone() };
+        let id = body.add_value(Value { facts, ..value })?;
+        body.inputs.push(id);
+        ids.insert(element, id);
+    }
+    let inside = |id: &NodeId| reach.has_node(*id) && wanted.has_node(*id);
+    for node in graph.topological()?.into_iter().filter(inside) {
+        copy_node(graph, &mut body, node, &mut ids)?;
+    }
+    for output in &ends.outputs {
+        match ids.get(output) {
+            Some(&id) => body.outputs.push(id),
+            None => {
+                let name = &graph.value(*output).name;
+                return Err(Error::internal("an output does not depend on its block").value(name));
+            }
+        }
+    }
+    Ok(body)
+}
+
+fn copy_node(
+    graph: &Graph,
+    body: &mut Graph,
+    id: NodeId,
+    ids: &mut HashMap<ValueId, ValueId>,
+) -> Result<()> {
+    let node = graph.node(id);
+    let mut read = |value: &ValueId| -> Result<ValueId> {
+        if let Some(&known) = ids.get(value) {
+            return Ok(known);
+        }
+        let source = graph.value(*value);
+        let small = source.tensor.as_ref().is_some_and(|t| t.bytes().len() <= SMALL);
+        let copy = if small {
+            Value { name: format!("{}:block", source.name), ..source.clone() }
+        } else {
+            Value { tensor: None, carry: bytes::Bytes::new(), ..source.clone() }
+        };
+        let copy = body.add_value(copy)?;
+        ids.insert(*value, copy);
+        Ok(copy)
+    };
+    let inputs = node.inputs.iter().map(|v| v.as_ref().map(&mut read).transpose());
+    let inputs = inputs.collect::<Result<Vec<_>>>()?;
+    let captures = node.captures.iter().map(&mut read).collect::<Result<Vec<_>>>()?;
+    let mut outputs = Vec::new();
+    for output in &node.outputs {
+        outputs.push(match output {
+            None => None,
+            Some(output) => {
+                let copy = body.add_value(graph.value(*output).clone())?;
+                ids.insert(*output, copy);
+                Some(copy)
+            }
+        });
+    }
+    body.add_node(Node { inputs, outputs, captures, ..node.clone() })?;
+    Ok(())
+}
+
+/// Takes what has moved into the body out of the graph, with the copies that kept its sequences.
+fn remove(graph: &mut Graph, ends: &Ends) -> Vec<Part> {
+    let parts = ends.outputs.iter().map(|&id| {
+        let value = graph.value(id);
+        Part { name: value.name.clone(), dims: value.dims().unwrap_or_default() }
+    });
+    let parts = parts.collect();
+    let reach = graph.descendants(ends.elements.iter().map(|(element, _)| *element));
+    let gone: Vec<NodeId> = graph
+        .nodes()
+        .filter(|(id, node)| {
+            reach.has_node(*id)
+                || node.outputs.iter().flatten().any(|output| ends.copies.contains(output))
+        })
+        .map(|(id, _)| id)
+        .collect();
+    graph.inputs.retain(|id| ends.elements.iter().all(|(element, _)| element != id));
+    graph.outputs.retain(|id| !ends.outputs.contains(id) && !ends.copies.contains(id));
+    for id in gone {
+        let outputs: Vec<ValueId> = graph.node(id).outputs.iter().flatten().copied().collect();
+        graph.remove_node(id);
+        outputs.into_iter().for_each(|output| graph.remove_value(output));
+    }
+    ends.elements.iter().for_each(|(element, _)| graph.remove_value(*element));
+    parts
+}

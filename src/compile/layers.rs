@@ -1,0 +1,168 @@
+//! From the plan to the outputs of every layer.
+
+use std::collections::HashMap;
+
+use super::Options;
+use super::accumulate::{self, Target, Task};
+use super::blocks::Block;
+use super::build::Emit;
+use super::linear::Samples;
+use super::linearise::Linearised;
+use super::plan::{self, Plan};
+use super::project::{Projection, Quantity};
+use super::select::Layer;
+use super::summary::Notes;
+use super::switches::{self, Switch};
+use crate::error::{Error, Result};
+use crate::graph::{Dim, Graph, NodeId, ValueId, fixed};
+
+/// Emits rows, biases and outputs of every layer.
+pub(super) fn project_layers(
+    e: &Emit,
+    network: &Linearised,
+    way: (ValueId, &[NodeId]),
+    layers: &[Layer],
+    (sample, samples): (&[Dim], Option<Vec<Option<Samples>>>),
+    plan: &Plan,
+    options: &Options,
+) -> Result<Vec<Notes>> {
+    let places = samples.as_deref();
+    let blocks = blocks_of(layers, plan);
+    let block_of = |layer: &Layer| blocks.iter().find(|block| block.prefix == prefix(layer));
+    let all = layers.iter().zip(&network.layers).zip(&plan.sights);
+    let targets = all.map(|((layer, &var), sight)| {
+        let place = places.and_then(|places| places[var.0].as_ref());
+        let chosen = accumulate::choose(e, layer, place);
+        let block = block_of(layer).map(|block| chosen.block(e, block));
+        Target { layer, var, chosen: block.unwrap_or(chosen), sight }
+    });
+    // Blocks of different layers have nothing in common; the other layers share a sweep.
+    let (alone, together): (Vec<_>, Vec<_>) =
+        targets.partition(|target| block_of(target.layer).is_some());
+    let groups = alone.into_iter().map(|target| vec![target]).chain([together]);
+    let mut notes = HashMap::new();
+    for targets in groups.filter(|targets| !targets.is_empty()) {
+        let task = Task {
+            e,
+            network,
+            targets: &targets,
+            samples: places,
+            weights: options.emit.iter().any(|q| q.needs_weights()),
+            bias: options.emit.contains(&Quantity::Bias),
+            bias_terms: options.emit.contains(&Quantity::BiasTerms),
+        };
+        for (target, of) in targets.iter().zip(project(&task, way, sample, plan, options)?) {
+            notes.insert(target.layer.alias.clone(), of);
+        }
+    }
+    e.check()?;
+    Ok(layers.iter().filter_map(|layer| notes.remove(&layer.alias)).collect())
+}
+
+/// Emits the layers of one sweep.
+fn project(
+    task: &Task,
+    way: (ValueId, &[NodeId]),
+    sample: &[Dim],
+    plan: &Plan,
+    options: &Options,
+) -> Result<Vec<Notes>> {
+    let e = task.e;
+    let accumulated = accumulate::accumulate(task, plan.direction);
+    let switches = find_switches(task, way, &options.emit)?;
+    let tangents = match options.emit.contains(&Quantity::Radius) {
+        true => switches::sweep(task, &switches, sample, options.limits.memory)?,
+        false => Vec::new(),
+    };
+    let wanted = |quantity| options.emit.contains(&quantity);
+    for ((target, rows), found) in task.targets.iter().zip(&accumulated).zip(&switches) {
+        let (layer, chosen) = (target.layer, &target.chosen);
+        let state = wanted(Quantity::State).then(|| switches::state(e, found)).transpose();
+        let state = state.map_err(|error| named(e, layer, error))?;
+        let radius = wanted(Quantity::Radius).then(|| {
+            switches::radius(e, found, &tangents, (&chosen.samples, chosen.activity.dtype()))
+        });
+        e.scope(&layer.alias);
+        let (input, emission) = (task.input(way.0), options.emit.as_slice());
+        let request = options.singular;
+        Projection { layer, chosen, rows, emission, request, state, radius, input, sample }.emit(e);
+    }
+    let name = |node: &NodeId| e.graph(|graph| graph.label(*node).to_owned());
+    let describe = |switch: &Switch| {
+        let operator = e.graph(|graph| graph.node(switch.node).operator());
+        (name(&switch.node), operator, fixed(&switch.count))
+    };
+    let notes = accumulated.iter().zip(&switches).map(|(rows, switches)| Notes {
+        terms: rows.terms.iter().map(|(node, _)| name(node)).collect(),
+        switches: switches.iter().map(describe).collect(),
+    });
+    Ok(notes.collect())
+}
+
+/// The switches of every layer; none where neither state nor radius is wanted.
+fn find_switches<'e>(
+    task: &Task<'e, '_>,
+    (input, order): (ValueId, &[NodeId]),
+    emit: &[Quantity],
+) -> Result<Vec<Vec<Switch<'e>>>> {
+    let exact = emit.contains(&Quantity::Radius);
+    let found = task.targets.iter().map(|target| {
+        if !exact && !emit.contains(&Quantity::State) {
+            return Ok(Vec::new());
+        }
+        let way = (input, target.layer.value);
+        switches::find(task.e, order, task.network, way, task.samples, exact)
+    });
+    found.collect()
+}
+
+/// An error that names the layer's value.
+fn named(e: &Emit, layer: &Layer, error: Error) -> Error {
+    error.value(e.graph(|graph| graph.value(layer.value).name.clone()))
+}
+
+/// The layers whose neurons are projected in blocks.
+pub(super) fn blocks_of(layers: &[Layer], plan: &Plan) -> Vec<Block> {
+    let pairs = layers.iter().zip(&plan.blocks);
+    pairs
+        .filter_map(|(layer, block)| {
+            let (size, count) = ((*block)?, plan::chosen_count(layer)?);
+            let axis = usize::from(layer.input_batch.is_some());
+            Some(Block { prefix: prefix(layer), count, size, axis })
+        })
+        .collect()
+}
+
+/// Refuses quantities that need the rows of all neurons at once where they come in blocks.
+pub(super) fn check_blocks(layers: &[Layer], plan: &Plan, options: &Options) -> Result<()> {
+    let blocked = layers.iter().zip(&plan.blocks).find(|(_, block)| block.is_some());
+    let whole = options.emit.iter().find(|q| q.is_singular());
+    match blocked.zip(whole) {
+        None => Ok(()),
+        Some(((layer, _), quantity)) => Err(Error::request(format!(
+            "'{}' needs all rows of the layer '{}' at once, and they do not fit",
+            quantity.name(),
+            layer.alias
+        ))
+        .help("choose fewer neurons, or raise --memory and leave out --block; slpc spa takes any number")),
+    }
+}
+
+/// The model's own outputs first, then those of each layer.
+pub(super) fn order_outputs(graph: &mut Graph, layers: &[Layer]) {
+    let mut outputs = std::mem::take(&mut graph.outputs);
+    let place = |id: &ValueId| {
+        let name = &graph.value(*id).name;
+        let is_of = |layer: &Layer| {
+            name.strip_prefix(&prefix(layer)).is_some_and(|quantity| !quantity.contains('/'))
+        };
+        layers.iter().position(is_of).map_or(0, |i| i + 1)
+    };
+    outputs.sort_by_cached_key(place);
+    graph.outputs = outputs;
+}
+
+/// The beginning of the names of a layer's outputs.
+fn prefix(layer: &Layer) -> String {
+    format!("slp/{}/", layer.alias)
+}

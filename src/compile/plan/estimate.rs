@@ -1,0 +1,139 @@
+//! Time and memory of the roads that the plan chooses from.
+
+use super::cost::{self, Assumed, Cost};
+use super::{Direction, Sight, chosen_count, size};
+use crate::compile::linearise::Linearised;
+use crate::compile::select::{Layer, Neurons, neuron_count};
+use crate::graph::Dim;
+
+/// The bytes that a block of neurons holds where nothing limits it: about what a cache shared by the
+/// cores holds, beyond which a larger block gains nothing.
+const WORKING_SET: f64 = 16e6;
+/// Whole layers are projected at once up to this many bytes.
+const AT_ONCE: f64 = 256e6;
+/// Tensors of a row's size that its projections need besides the outputs.
+const ROWS: f64 = 4.0;
+/// Tensors of a row's size among the outputs.
+const OUTPUTS: f64 = 3.0;
+
+/// What the layers cost in either direction.
+pub struct Estimate {
+    /// Seeds in forward direction, where known.
+    pub forward_seeds: Option<i64>,
+    /// The number of neurons of each layer, where known.
+    counts: Vec<Option<i64>>,
+    /// The bytes of one row.
+    row: f64,
+    /// The cost of each step back for one neuron, by layer.
+    back: Vec<Vec<Cost>>,
+    /// The cost of each step ahead for one component of the input.
+    ahead: Vec<Cost>,
+}
+
+impl Estimate {
+    /// Estimates the layers for an input sample of dimensions `input`.
+    pub fn new(
+        network: &Linearised,
+        sights: &[Sight],
+        input: &[Dim],
+        layers: &[Layer],
+        assumed: &Assumed,
+    ) -> Self {
+        let program = &network.program;
+        let pairs = network.layers.iter().zip(sights);
+        Self {
+            forward_seeds: neuron_count(input),
+            counts: layers.iter().map(chosen_count).collect(),
+            row: assumed.elements(input) * 4.0,
+            back: pairs.map(|(&l, sight)| cost::seen(program, l, sight, assumed)).collect(),
+            ahead: cost::whole(program, assumed),
+        }
+    }
+
+    /// Seeds in reverse direction, where known.
+    pub fn reverse_seeds(&self) -> Option<i64> {
+        self.counts.iter().try_fold(0i64, |sum, count| Some(sum.saturating_add((*count)?)))
+    }
+
+    /// Seconds of a nominal core in reverse and in forward direction.
+    pub fn seconds(&self) -> (f64, f64) {
+        let back = self.back.iter().zip(&self.counts);
+        let back = back.map(|(costs, &n)| total(costs).times(size(n) as f64).seconds()).sum();
+        (back, total(&self.ahead).times(size(self.forward_seeds) as f64).seconds())
+    }
+
+    /// The direction that takes less time and is allowed to take its memory.
+    pub fn direction(&self, allowed: f64) -> Direction {
+        let (back, ahead) = self.seconds();
+        let known = self.forward_seeds.is_some() && self.reverse_seeds().is_some();
+        let fits = self.memory(Direction::Forward, &[]) <= allowed;
+        if known && ahead < back && fits { Direction::Forward } else { Direction::Reverse }
+    }
+
+    /// How many neurons of each layer are projected at a time; none for all of them.
+    pub fn blocks(&self, layers: &[Layer], allowed: f64, asked: Option<i64>) -> Vec<Option<i64>> {
+        let at_once: f64 =
+            self.needs().zip(&self.counts).map(|(need, &n)| need * size(n) as f64).sum();
+        let left = allowed - self.outputs();
+        let block = |(layer, need): (&Layer, f64)| {
+            let count = chosen_count(layer).filter(|_| layer.neurons != Neurons::Runtime)?;
+            let most = match asked {
+                Some(asked) => asked,
+                None if at_once <= AT_ONCE.min(left) => return None,
+                None => ((WORKING_SET.min(left) / need) as i64).max(1),
+            };
+            (most < count).then(|| even(count, most))
+        };
+        layers.iter().zip(self.needs()).map(block).collect()
+    }
+
+    /// The most bytes that a run holds.
+    pub fn memory(&self, direction: Direction, blocks: &[Option<i64>]) -> f64 {
+        if direction == Direction::Forward {
+            return self.outputs() + total(&self.ahead).held * size(self.forward_seeds) as f64;
+        }
+        let (mut together, mut largest) = (0.0, 0.0f64);
+        for ((block, &count), need) in blocks.iter().zip(&self.counts).zip(self.needs()) {
+            match block {
+                None => together += need * size(count) as f64,
+                Some(block) => largest = largest.max(*block as f64 * need),
+            }
+        }
+        self.outputs() + largest.max(together)
+    }
+
+    /// What each step costs in a direction, for all its seeds.
+    pub fn costs(&self, direction: Direction) -> Vec<Cost> {
+        let ahead = |cost: &Cost| cost.times(size(self.forward_seeds) as f64);
+        if direction == Direction::Forward {
+            return self.ahead.iter().map(ahead).collect();
+        }
+        let of_step = |step: usize| {
+            let layers = self.back.iter().zip(&self.counts);
+            layers.map(|(costs, &n)| costs[step].times(size(n) as f64)).sum()
+        };
+        (0..self.ahead.len()).map(of_step).collect()
+    }
+
+    /// The bytes that one neuron of each layer holds while it is projected.
+    fn needs(&self) -> impl Iterator<Item = f64> {
+        self.back.iter().map(|costs| total(costs).held + ROWS * self.row)
+    }
+
+    fn outputs(&self) -> f64 {
+        self.counts.iter().map(|&n| size(n) as f64).sum::<f64>() * self.row * OUTPUTS
+    }
+}
+
+fn total(costs: &[Cost]) -> Cost {
+    costs.iter().copied().sum()
+}
+
+/// The largest block up to `most` that divides the count, or about so where none above the half does.
+fn even(count: i64, most: i64) -> i64 {
+    let divides = (most / 2 + 1..=most).rev().find(|block| count % block == 0);
+    divides.unwrap_or_else(|| {
+        let blocks = (count + most - 1) / most;
+        (count + blocks - 1) / blocks
+    })
+}

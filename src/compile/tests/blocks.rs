@@ -1,0 +1,105 @@
+//! Neurons a block at a time give what all at once give.
+
+use super::*;
+
+const WEIGHTS: &str = "double[3,2,3,3] w = {0.3,-0.2,0.5,0.1,-0.4,0.2,0.6,-0.1,0.25,-0.35,0.15,0.45,\
+    -0.55,0.05,0.65,-0.15,0.35,-0.25,0.2,0.4,-0.6,0.3,0.1,-0.5,0.55,-0.05,0.15,-0.45,0.25,0.35,-0.3,\
+    0.5,-0.2,0.6,0.1,-0.4,0.45,-0.15,0.3,-0.55,0.2,0.05,0.4,-0.35,0.65,0.1,-0.25,0.5,-0.6,0.15,0.3,\
+    -0.1,0.2,0.35}, double[3] b = {0.1,-0.2,0.3}, double[48,5] a";
+
+fn network(batch: Batch) -> Model {
+    let numbers: Vec<String> = values(240).iter().map(f64::to_string).collect();
+    let constants = format!("{WEIGHTS} = {{{}}}", numbers.join(","));
+    let nodes = "h = Conv <pads=[1,1,1,1],strides=[2,2]> (x, w, b) r = Relu (h) f = Flatten (r) \
+                 t = MatMul (f, a) y = Tanh (t)";
+    let samples = if matches!(batch, Batch::None) { "1" } else { "N" };
+    let (x, y) = (format!("double[{samples},2,8,8]"), format!("double[{samples},5]"));
+    model(&x, &y, &constants, nodes)
+}
+
+fn augmented(layers: &[&str], neurons: &str, block: Option<i64>, batch: Batch) -> Model {
+    let mut options = options(batch, Direction::Reverse);
+    let request = |name: &&str| LayerRequest { alias: None, what: (*name).to_owned() };
+    options.layers = layers.iter().map(request).collect();
+    options.neurons = Some(neurons.parse().expect("a choice"));
+    options.emit = Quantity::DEFAULT.to_vec();
+    options.emit.push(Quantity::BiasTerms);
+    options.limits.block = block;
+    transform(network(batch), &options).unwrap_or_else(|error| panic!("{error}")).0
+}
+
+fn scans(model: &Model) -> usize {
+    model.graph.nodes().filter(|(_, node)| node.is("Scan")).count()
+}
+
+#[track_caller]
+fn same(layers: &[&str], neurons: &str, block: i64, batch: Batch) {
+    let whole = augmented(layers, neurons, None, batch);
+    let blocked = augmented(layers, neurons, Some(block), batch);
+    assert_eq!((scans(&whole), scans(&blocked)), (0, layers.len()));
+    let names = |model: &Model| -> Vec<(String, Vec<Dim>)> {
+        let value = |&id| model.graph.value(id);
+        let outputs = model.graph.outputs.iter().map(value);
+        outputs.map(|v| (v.name.clone(), v.dims().expect("a known rank"))).collect()
+    };
+    assert_eq!(names(&blocked), names(&whole));
+    assert_eq!(blocked.graph.inputs.len(), whole.graph.inputs.len());
+    for samples in if matches!(batch, Batch::None) { [1, 1] } else { [1, 3] } {
+        let dims = [samples, 2, 8, 8];
+        let x = values(dims.iter().product());
+        let wanted = run(&whole, &dims, DataType::F64, &x);
+        let found = run(&blocked, &dims, DataType::F64, &x);
+        for (name, wanted) in &wanted {
+            assert_eq!(found[name].shape(), wanted.shape(), "{name}");
+            let pairs = flat(&found[name]).into_iter().zip(flat(wanted));
+            let off = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+            assert!(off < 1e-12, "{neurons} in {block}: {name} {off:e}");
+        }
+    }
+}
+
+#[test]
+fn of_every_choice_and_size() {
+    for block in [1, 5, 16, 47] {
+        same(&["h"], "all", block, Batch::Axis(0));
+    }
+    same(&["y"], "all", 2, Batch::Axis(0));
+    same(&["h"], "0,3,9..20,47", 4, Batch::Axis(0));
+    same(&["h"], "top:7", 3, Batch::Axis(0));
+    same(&["y"], "top:4", 2, Batch::Axis(0));
+}
+
+#[test]
+fn without_a_batch() {
+    same(&["h"], "all", 12, Batch::None);
+    same(&["y"], "top:3", 2, Batch::None);
+}
+
+#[test]
+fn of_several_layers() {
+    same(&["h", "t"], "0,2,4", 2, Batch::Axis(0));
+}
+
+#[test]
+fn the_forward_pass_is_not_repeated() {
+    let blocked = augmented(&["t"], "all", Some(2), Batch::Axis(0));
+    let (_, scan) = blocked.graph.nodes().find(|(_, node)| node.is("Scan")).expect("a Scan");
+    let body = scan.subgraphs().next().expect("a body");
+    assert!(body.nodes().all(|(_, node)| !matches!(node.op.as_str(), "Conv" | "Relu" | "Greater")));
+}
+
+#[test]
+fn memory_decides_the_size() {
+    let mut options = options(Batch::Axis(0), Direction::Reverse);
+    options.layers[0].what = "h".to_owned();
+    let plan = |options: &Options| transform(network(Batch::Axis(0)), options).map(|(_, s)| s.plan);
+    let whole = plan(&options).unwrap();
+    assert_eq!(whole.blocks, [None]);
+    options.limits.memory = Some(whole.memory - 1);
+    let blocked = plan(&options).unwrap();
+    let size = blocked.blocks[0].expect("blocks");
+    assert!((1..48).contains(&size) && blocked.memory < whole.memory, "{size}");
+    options.limits.memory = Some(1000);
+    let error = plan(&options).unwrap_err().to_string();
+    assert!(error.contains("--memory 1.0 kB"), "{error}");
+}
