@@ -72,7 +72,8 @@ impl Room {
     }
 }
 
-/// Convolution, ReLU, max pooling, two layers of neurons, in double precision.
+/// Convolution, ReLU, max pooling, two layers of neurons, in double precision; the convolution has
+/// more neurons than the input components.
 fn network(seed: u64) -> Vec<u8> {
     let mut noise = Noise::new(seed);
     let mut list = |count: usize| {
@@ -81,15 +82,15 @@ fn network(seed: u64) -> Vec<u8> {
     };
     let text = format!(
         "<ir_version: 8, opset_import: [\"\" : 17]> g (double[N,1,6,6] x) => (double[N,3] scores)
-         <double[2,1,3,3] k = {{{}}}, double[2] kb = {{{}}}, double[8,5] w = {{{}}},
+         <double[3,1,3,3] k = {{{}}}, double[3] kb = {{{}}}, double[12,5] w = {{{}}},
           double[5] wb = {{{}}}, double[5,3] u = {{{}}}, double[3] ub = {{{}}}>
          {{ conv = Conv (x, k, kb) passed = Relu (conv)
             pooled = MaxPool <kernel_shape = [2, 2], strides = [2, 2]> (passed)
             flat = Flatten (pooled) sums = MatMul (flat, w) dense = Add (sums, wb)
             on = Relu (dense) last = MatMul (on, u) scores = Add (last, ub) }}",
-        list(18),
-        list(2),
-        list(40),
+        list(27),
+        list(3),
+        list(60),
         list(5),
         list(15),
         list(3)
@@ -232,13 +233,13 @@ fn parts_contrasts_and_means_are_written() {
     let mut npz =
         spa(&["--layer", "conv", "--layer", "dense", "--part", "both", "--patterns", "4"]);
     assert_eq!(shape(&mut npz, "active/patterns"), [3, 4, 1, 6, 6]);
-    assert_eq!(shape(&mut npz, "inactive/mixing"), [3, 4, 37]);
+    assert_eq!(shape(&mut npz, "inactive/mixing"), [3, 4, 53]);
     let active: ArrayD<bool> = npz.by_name("active").unwrap();
     let v: ArrayD<f32> = npz.by_name("activity").unwrap();
     // Of a window of four at most one neuron is active by state.
     assert!(active.iter().zip(&v).all(|(&on, &v)| !on || v > 0.0));
     let first: Vec<bool> = active.outer_iter().next().unwrap().iter().copied().collect();
-    assert!(first[..32].iter().filter(|&&on| on).count() <= 8);
+    assert!(first[..48].iter().filter(|&&on| on).count() <= 12);
 
     let mut npz = spa(&["--contrast", "0,2", "--contrast", "1,0"]);
     let contrast: ArrayD<f32> = npz.by_name("weights").unwrap();
@@ -316,7 +317,7 @@ fn tables_and_charts_appear_whole() {
     done(&["capacity", &first, &b, "--data", &x, "--csv", &csv, "--chart", &svg]);
     let text = std::fs::read_to_string(&csv).unwrap();
     assert_eq!(text.lines().count(), 9);
-    assert!(text.contains("\"first, one\",conv,32,36,3,0.9,"), "{text}");
+    assert!(text.contains("\"first, one\",conv,48,36,3,0.9,"), "{text}");
     assert!(std::fs::read_to_string(&svg).unwrap().contains("first, one"));
     done(&["sanity", &a, &b, "--data", &x, "--csv", &csv, "--chart", &png]);
     assert!(image::open(&png).unwrap().width() > 600);
