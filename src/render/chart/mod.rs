@@ -97,6 +97,8 @@ trait Canvas {
     fn measure(&self, text: &str, size: f64) -> f64;
 }
 
+/// How many colours there are for series.
+const COLOURS: usize = 8;
 const HEIGHT: f64 = 430.0;
 const LEFT: f64 = 72.0;
 const RIGHT: f64 = 24.0;
@@ -109,7 +111,8 @@ impl Chart {
             Kind::Lines => 60.0,
             Kind::Bars => 18.0 * self.series.len() as f64 + 22.0,
         };
-        (LEFT + RIGHT + slot * self.categories.len() as f64).clamp(640.0, 4000.0)
+        let title = 9.2 * self.title.chars().count() as f64;
+        (LEFT + RIGHT + title.max(slot * self.categories.len() as f64)).clamp(640.0, 4000.0)
     }
 
     /// The chart as an SVG that follows a dark background.
@@ -168,7 +171,7 @@ impl Chart {
                 (x, y) = (LEFT, y + LINE);
             }
             match self.kind {
-                Kind::Lines => canvas.dot([x + 5.0, y - 4.0], 4.5, Ink::Series(index)),
+                Kind::Lines => mark(canvas, [x + 5.0, y - 4.0], index),
                 Kind::Bars => canvas.bar([x, y - 10.0], [11.0, 11.0], Ink::Series(index)),
             }
             canvas.label(&Label {
@@ -257,7 +260,7 @@ impl Chart {
             }
             for (at, point) in places.into_iter().flatten() {
                 frame.whisker(canvas, at[0], point, Ink::Series(index));
-                canvas.dot(at, 4.5, Ink::Series(index));
+                mark(canvas, at, index);
             }
         }
     }
@@ -275,6 +278,14 @@ impl Chart {
                 frame.whisker(canvas, left + wide / 2.0, *point, Ink::Text);
             }
         }
+    }
+}
+
+/// The mark of a series: those beyond the number of colours are hollow.
+fn mark(canvas: &mut impl Canvas, at: [f64; 2], index: usize) {
+    canvas.dot(at, 4.5, Ink::Series(index));
+    if (index / COLOURS) % 2 == 1 {
+        canvas.dot(at, 2.6, Ink::Paper);
     }
 }
 

@@ -3,7 +3,7 @@
 use image::imageops::{FilterType, resize};
 use image::{Rgb, RgbImage};
 
-use super::{Anchor, Canvas, Ink, Label};
+use super::{Anchor, COLOURS, Canvas, Ink, Label};
 use crate::render::font;
 
 /// Pixels of the picture for each unit of the chart.
@@ -11,7 +11,7 @@ const DENSITY: f64 = 2.0;
 /// Finer pixels along each side of a pixel.
 const FINE: f64 = 2.0;
 
-const SERIES: [[u8; 3]; 8] = [
+const SERIES: [[u8; 3]; COLOURS] = [
     [31, 111, 180],
     [209, 86, 10],
     [22, 133, 91],
@@ -76,7 +76,7 @@ fn colour(ink: Ink) -> Rgb<u8> {
         Ink::Text => [28, 28, 30],
         Ink::Soft => [95, 99, 104],
         Ink::Grid => [228, 230, 233],
-        Ink::Series(index) => SERIES[index % SERIES.len()],
+        Ink::Series(index) => SERIES[index % COLOURS],
     })
 }
 
@@ -90,7 +90,9 @@ fn plain(text: &str) -> String {
             'μ' => plain.push_str("mu"),
             'ρ' => plain.push_str("rho"),
             'ŵ' => plain.push('w'),
-            '⊙' => plain.push_str(" x "),
+            '⊙' => plain.push('.'),
+            ';' => plain.push(','),
+            '\'' | '’' => {}
             '±' => plain.push_str("+-"),
             '₁' => plain.push('1'),
             '₂' => plain.push('2'),

@@ -2,12 +2,12 @@
 
 use std::fmt::Write;
 
-use super::{Anchor, Canvas, Ink, Label};
+use super::{Anchor, COLOURS, Canvas, Ink, Label};
 
 /// The colours of series: apart for people who see few colours, and from both backgrounds.
-const LIGHT: [&str; 8] =
+const LIGHT: [&str; COLOURS] =
     ["#1f6fb4", "#d1560a", "#16855b", "#9c4a97", "#a67c00", "#2a9db0", "#b03040", "#606060"];
-const DARK: [&str; 8] =
+const DARK: [&str; COLOURS] =
     ["#6cb0ee", "#f5935a", "#5cc79b", "#d493cf", "#dcb44a", "#6fd0df", "#ee8a96", "#b4b4b4"];
 
 /// A picture that is being written.
@@ -25,7 +25,7 @@ impl Svg {
     /// The whole file.
     pub fn finish(self, title: &str) -> String {
         let [width, height] = self.size;
-        let colours = |list: [&str; 8]| {
+        let colours = |list: [&str; COLOURS]| {
             let each = list.iter().enumerate().map(|(i, colour)| format!("--s{i}:{colour};"));
             each.collect::<String>()
         };
@@ -55,7 +55,7 @@ fn colour(ink: Ink) -> String {
         Ink::Text => "var(--text)".to_owned(),
         Ink::Soft => "var(--soft)".to_owned(),
         Ink::Grid => "var(--grid)".to_owned(),
-        Ink::Series(index) => format!("var(--s{})", index % LIGHT.len()),
+        Ink::Series(index) => format!("var(--s{})", index % COLOURS),
     }
 }
 
