@@ -55,6 +55,47 @@ fn a_digit_is_explained_in_one_file_and_pictures() {
     assert_eq!(entries(&room.path().join("maps")), pictures.map(|name| format!("1-7-{name}.png")));
 }
 
+/// v = (h₀ + 2h₁, −h₀) with h₀ = relu(x₀) and h₁ = relu(x₁ + x₂), at x = (1, 2, 3, 0).
+#[test]
+fn what_is_known_of_a_small_network_is_told() {
+    let room = tempfile::tempdir().unwrap();
+    let at = |name: &str| room.path().join(name).to_str().unwrap().to_owned();
+    let text = "<ir_version: 8, opset_import: [\"\" : 18]>
+        g (float[N,1,2,2] x) => (float[N,2] y)
+        <float[4,2] a = {1, 0, 0, 1, 0, 1, 0, 0}, float[2,2] b = {1, -1, 2, 0}> {
+            f = Flatten (x) h = MatMul (f, a) r = Relu (h) y = MatMul (r, b)
+        }";
+    let bytes = slpc::onnx::to_bytes(&slpc::onnx::text::parse(text).unwrap()).unwrap();
+    std::fs::write(at("m.onnx"), bytes).unwrap();
+    let x = ndarray::arr3(&[[[1f32, 2.0], [3.0, 0.0]]]);
+    ndarray_npy::write_npy(at("x.npy"), &x).unwrap();
+    let explain = |options: &[&str]| {
+        let (model, data, report) = (at("m.onnx"), at("x.npy"), at("r.html"));
+        let base = ["explain", &model, &data, "-o", &report, "--json"];
+        let done = slpc(&[&base[..], options].concat());
+        assert_eq!(done.status.code(), Some(0), "{}", String::from_utf8_lossy(&done.stderr));
+        let told: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap();
+        (told["pictures"][0].clone(), std::fs::read_to_string(report).unwrap())
+    };
+    let (told, html) = explain(&["--radius"]);
+    // The nearest border is x₀ = 0, at a distance of 1.
+    assert_eq!((&told["radius"], &told["winner"]), (&1.0.into(), &0.into()));
+    assert!(html.contains("element 0 of"), "{html}");
+    assert_eq!(told["hidden"][0]["active"]["neurons"], 2);
+    assert!(html.contains("No neuron is inactive."));
+    // ν̂ of v₀ = 11 is 11·(1, 4, 4, 0)/9.
+    assert!(html.contains("v\u{a0}=\u{a0}11.00"), "{html}");
+    assert!(html.contains("−4.89</span>"), "{html}");
+    // Of a layer that is too large, those of largest |v| are taken, and the report says so.
+    let (told, html) = explain(&["--most", "1", "--layer", "h", "--rule", "sign"]);
+    assert_eq!((&told["analysed"], &told["radius"]), (&1.into(), &serde_json::Value::Null));
+    assert_eq!(told["hidden"][0]["active"]["analysed"], 1);
+    assert!(html.contains("the 1 of largest activity among 2 output neurons"), "{html}");
+    assert!(html.contains("Active: the 1 of largest |v| among 2 neurons"), "{html}");
+    let (told, html) = explain(&["--layer", "none", "--clip", "99"]);
+    assert!(told["hidden"].as_array().unwrap().is_empty() && html.contains("99th percentile"));
+}
+
 #[test]
 fn what_is_wrong_is_told_and_nothing_is_written() {
     let room = tempfile::tempdir().unwrap();

@@ -73,6 +73,10 @@ pub struct Explain {
     /// γ, the share of the singular values that R_γ patterns carry
     #[arg(long, value_name = "SHARE", default_value_t = 0.9)]
     gamma: f64,
+    /// Also the exact radius of the linear region around each picture: it takes the slopes of every
+    /// ReLU and pooling window by every input, which fits for small pictures only
+    #[arg(long)]
+    radius: bool,
     /// Full colour at this percentile of |a| rather than at the largest
     #[arg(long, value_name = "0..100")]
     clip: Option<f64>,
@@ -162,7 +166,8 @@ impl Explain {
     fn request(&self, layers: &Layers) -> gather::Request {
         let components = layers.components().max(1);
         let most = self.most.map_or((COMPONENTS / components).max(LEAST), NonZeroUsize::get);
-        gather::Request { top: self.top.get(), most, rule: self.rule, gamma: self.gamma }
+        let (top, radius) = (self.top.get(), self.radius);
+        gather::Request { top, most, rule: self.rule, gamma: self.gamma, radius }
     }
 
     fn tell(&self, findings: &[page::Told], written: &Written, seconds: f64) -> Result<()> {

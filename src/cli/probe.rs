@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use half::f16;
 use ndarray::{Array1, Array2, ArrayD, ArrayView1, ArrayView2, ArrayViewD, Axis};
+use serde::de::DeserializeOwned;
 
 use super::interrupt;
 use super::study::Study;
@@ -65,7 +66,15 @@ impl Probe {
     /// # Errors
     /// As [`Probe::new`].
     pub fn of(model: &Model, study: &Study, request: &Request) -> Result<Self> {
-        let (model, summary) = transform(model.clone(), &request.options())?;
+        Self::asked(model, study, &request.options())
+    }
+
+    /// As [`Probe::of`], with any options of the compiler.
+    ///
+    /// # Errors
+    /// As [`Probe::new`].
+    pub fn asked(model: &Model, study: &Study, options: &Options) -> Result<Self> {
+        let (model, summary) = transform(model.clone(), options)?;
         let session = Session::from_bytes(&onnx::to_bytes(&model)?, &study.setup)?;
         let input = model
             .graph
@@ -82,9 +91,10 @@ impl Probe {
         self.feeder().is_free()
     }
 
-    /// The operators that the terms of a layer's bias come from, in order, where they were asked for.
-    pub fn bias_terms(&self, alias: &str) -> Vec<String> {
-        let key = format!("slpc.layer.{alias}.bias-terms");
+    /// A list that the compiler noted of a layer: the operators of `bias-terms`, the switches of
+    /// `state`; none where it was not asked for.
+    pub fn noted<T: DeserializeOwned>(&self, alias: &str, what: &str) -> Vec<T> {
+        let key = format!("slpc.layer.{alias}.{what}");
         let noted = self.model.metadata.iter().find(|(name, _)| *name == key);
         noted.and_then(|(_, list)| serde_json::from_str(list).ok()).unwrap_or_default()
     }
@@ -158,6 +168,16 @@ impl Outputs {
                 .value(alias)
                 .help("float16 models and large inputs overflow; give the model smaller numbers")),
         }
+    }
+
+    /// A quantity of one sample and layer that is a single number, which may be infinite.
+    ///
+    /// # Errors
+    /// When it was not asked for.
+    pub fn number(&self, alias: &str, quantity: &str, sample: usize) -> Result<f64> {
+        let array = self.find(alias, quantity)?.to_f64();
+        let one = self.one(array.view(), sample).iter().next().copied();
+        one.ok_or_else(|| Error::internal(format!("the {quantity} is empty")).value(alias))
     }
 
     /// The activities of one sample and layer.

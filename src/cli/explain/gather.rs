@@ -7,9 +7,9 @@ use crate::analyse::{self, Misses, Parts, Power, Projected, Rule, Spa, largest, 
 use crate::cli::probe::{self, Outputs, Probe};
 use crate::cli::study::{Common, Study};
 use crate::cli::sweep::Sweep;
-use crate::compile::LayerRequest;
 use crate::compile::project::Quantity;
 use crate::compile::select::Choice;
+use crate::compile::{LayerRequest, Options};
 use crate::engine::Array;
 use crate::error::{Error, Result};
 
@@ -24,6 +24,8 @@ pub struct Request {
     pub rule: Rule,
     /// γ
     pub gamma: f64,
+    /// Whether the radius of the linear region is wanted.
+    pub radius: bool,
 }
 
 /// What was found out about one picture.
@@ -38,6 +40,16 @@ pub struct Finding {
     pub output: Analysed,
     /// The parts of the hidden layers.
     pub hidden: Vec<Hidden>,
+    /// The nearest border of the linear region, where it was wanted.
+    pub border: Option<Border>,
+}
+
+/// The nearest border of a linear region.
+pub struct Border {
+    /// Its distance from the input; infinite where nothing switches.
+    pub radius: f64,
+    /// What switches there.
+    pub switch: Option<String>,
 }
 
 /// One output neuron.
@@ -89,6 +101,7 @@ pub struct Gatherer<'a> {
     request: Request,
     activities: Probe,
     tops: Probe,
+    region: Option<Probe>,
     output: Sweep,
     /// A sweep over all neurons of a hidden layer, where they are few enough.
     hidden: Vec<Option<Sweep>>,
@@ -125,6 +138,7 @@ impl<'a> Gatherer<'a> {
         let top = Choice::Top(request.top.min(layers.output.neurons()).max(1));
         let all = [&Quantity::DEFAULT[..], &[Quantity::BiasTerms]].concat();
         let tops = probe(vec![&layers.output.name], top, &all)?;
+        let region = request.radius.then(|| region(study, common, &layers.output)).transpose()?;
         let sweep = |layer: &Layer, choice| Sweep::new(study, common, named(layer), Some(&choice));
         let fits = |layer: &Layer| layer.neurons() <= request.most;
         let output = match fits(&layers.output) {
@@ -134,7 +148,7 @@ impl<'a> Gatherer<'a> {
         let hidden = layers.hidden.iter();
         let hidden = hidden.map(|layer| fits(layer).then(|| sweep(layer, Choice::All)).transpose());
         let hidden = hidden.collect::<Result<_>>()?;
-        Ok(Self { layers, request, activities, tops, output, hidden })
+        Ok(Self { layers, request, activities, tops, region, output, hidden })
     }
 
     /// Explains one sample.
@@ -152,7 +166,7 @@ impl<'a> Gatherer<'a> {
         let tops = one(&mut self.tops)?;
         let x = Array1::from_iter(study.sample(sample));
         let top = top_neurons(&tops, &self.layers.output.name, &x)?;
-        let operators = self.tops.bias_terms(&self.layers.output.name);
+        let operators = self.tops.noted(&self.layers.output.name, "bias-terms");
         let output = Rows::of(&mut self.output, study, &data)?;
         let (of, gamma) = (self.layers.output.neurons(), self.request.gamma);
         let output = output.analysed(None, of, usize::MAX, gamma).map_err(|e| study.at(e))?;
@@ -161,7 +175,12 @@ impl<'a> Gatherer<'a> {
             let parts = parts(layer, &activities, self.request.rule)?;
             hidden.push(self.parts(study, common, &data, (index, layer), &parts, &activities)?);
         }
-        Ok(Finding { scores, top, operators, output, hidden })
+        let alias = &self.layers.output.name;
+        let border = match &mut self.region {
+            Some(region) => Some(border(&one(region)?, region, alias)?),
+            None => None,
+        };
+        Ok(Finding { scores, top, operators, output, hidden, border })
     }
 
     /// The patterns of both parts of a hidden layer.
@@ -202,6 +221,37 @@ impl<'a> Gatherer<'a> {
 
 fn named(layer: &Layer) -> LayerRequest {
     LayerRequest { alias: None, what: layer.name.clone() }
+}
+
+/// What tells the radius of the linear region around a sample.
+fn region(study: &Study, common: &Common, output: &Layer) -> Result<Probe> {
+    let mut options = Options {
+        input: common.input.clone(),
+        layers: vec![named(output)],
+        neurons: Some(Choice::Top(1)),
+        emit: vec![Quantity::Radius],
+        batch: common.batch,
+        ..Options::default()
+    };
+    options.limits.memory = Some(study.memory);
+    Probe::asked(&study.model, study, &options).map_err(|e| study.at(e))
+}
+
+/// The nearest border, in words.
+fn border(outputs: &Outputs, region: &Probe, alias: &str) -> Result<Border> {
+    let radius = outputs.number(alias, "radius", 0)?;
+    let mut place = outputs.number(alias, "radius-neuron", 0)? as i64;
+    let mut switch = None;
+    for operator in region.noted::<serde_json::Value>(alias, "state") {
+        let count = operator["count"].as_i64().unwrap_or(i64::MAX);
+        if (0..count).contains(&place) {
+            let text = |key: &str| operator[key].as_str().unwrap_or_default().to_owned();
+            switch = Some(format!("element {place} of {} ({})", text("node"), text("operator")));
+            break;
+        }
+        place -= count;
+    }
+    Ok(Border { radius, switch })
 }
 
 /// The active and inactive neurons of a layer.

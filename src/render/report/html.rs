@@ -102,7 +102,8 @@ fn section(section: &Section, clip: Option<f64>) -> Result<String> {
     for block in &section.blocks {
         match block {
             Block::Text(text) => {
-                let whole = text.replace(" = ", "\u{a0}=\u{a0}");
+                // Equations stay in one line.
+                let whole = text.replace(" = ", "\u{a0}=\u{a0}").replace(" + ", "\u{a0}+\u{a0}");
                 let _ = writeln!(html, "<p>{}</p>", escaped(&whole));
             }
             Block::Maps(rows) => html.push_str(&maps(rows, clip)?),

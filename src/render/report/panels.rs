@@ -2,7 +2,7 @@
 
 use image::RgbImage;
 
-use super::{Block, Report, Row, Subject};
+use super::{Block, Report, Row};
 use crate::error::Result;
 use crate::render::heatmap::{Options, WHITE, heatmap};
 use crate::render::panel::{panel, picture};
@@ -28,7 +28,11 @@ pub fn panels(report: &Report) -> Result<Vec<(String, RgbImage)>> {
             let rows: Vec<RgbImage> =
                 rows.flatten().map(|row| drawn(row, report.clip)).collect::<Result<_>>()?;
             if !rows.is_empty() {
-                all.push((format!("{stem}-{}", section.slug), stacked(&rows)));
+                let mut name = format!("{stem}-{}", section.slug);
+                while all.iter().any(|(other, _)| *other == name) {
+                    name.push_str("-again");
+                }
+                all.push((name, stacked(&rows)));
             }
         }
     }
@@ -71,18 +75,6 @@ fn stem(name: &str) -> String {
     words.join("-")
 }
 
-impl Subject {
-    /// How many maps it has.
-    pub fn maps(&self) -> usize {
-        let blocks = self.sections.iter().flat_map(|section| &section.blocks);
-        let rows = blocks.filter_map(|block| match block {
-            Block::Maps(rows) => Some(rows.iter().map(|row| row.maps.len()).sum::<usize>()),
-            _ => None,
-        });
-        rows.sum()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,6 +88,14 @@ mod tests {
         let rows = &all[1].1;
         let one = panels(&report()).unwrap()[0].1.height();
         assert!(rows.height() > one, "two rows are higher than one picture");
+    }
+
+    #[test]
+    fn no_picture_takes_the_place_of_another() {
+        let mut report = report();
+        let first = report.subjects[0].sections[0].clone();
+        report.subjects[0].sections.push(first);
+        assert_eq!(panels(&report).unwrap()[2].0, "1-a-cat-0-winner-again");
     }
 
     #[test]
