@@ -220,6 +220,11 @@ pub(super) fn spread_windows<'e>(
         fixed(&(sizes[axis].clone() + Dim::Value(padded as i32) - spread).simplify())
     };
     let rests: Vec<Option<i64>> = (0..geometry.rank()).map(rest).collect();
+    if let Some(pads) =
+        flips(geometry, group, &to[1]).filter(|_| rests.iter().all(|r| *r == Some(0)))
+    {
+        return flipped(at, kernel, geometry, pads, dy).assume(to);
+    }
     let extra = |(axis, rest): (usize, &Option<i64>)| rest.unwrap_or(geometry.strides[axis] - 1);
     let extras: Vec<i64> = rests.iter().enumerate().map(extra).collect();
     let mut attributes = geometry.attributes(group);
@@ -236,6 +241,48 @@ pub(super) fn spread_windows<'e>(
         dims[axis + 2] = sizes[axis].clone();
     }
     x.assume(&dims)
+}
+
+/// The fewest channels to which runtimes compute a convolution faster than ConvTranspose.
+const WIDE: i64 = 16;
+
+/// The pads of the Conv with a flipped kernel that is the same map as ConvTranspose, where runtimes
+/// compute that faster: over neighbouring windows, to many channels.
+fn flips(geometry: &Geometry, group: i64, channels: &Dim) -> Option<Vec<i64>> {
+    let wide = fixed(channels).is_some_and(|n| n >= WIDE);
+    let neighbours = geometry.strides.iter().all(|&s| s == 1);
+    let point = geometry.kernel.iter().all(|&k| k == 1);
+    let rest = |pads: &[i64]| -> Vec<i64> {
+        (0..geometry.rank()).map(|axis| geometry.reach(axis) - 1 - pads[axis]).collect()
+    };
+    let pads = [rest(&geometry.begin), rest(&geometry.end)].concat();
+    let fits = pads.iter().all(|&pad| pad >= 0);
+    (group == 1 && wide && neighbours && !point && fits).then_some(pads)
+}
+
+/// Conv with the kernel's channels exchanged and its elements in reverse order.
+fn flipped<'e>(
+    at: &Lower<'e, '_>,
+    kernel: ValueId,
+    geometry: &Geometry,
+    pads: Vec<i64>,
+    dy: Expr<'e>,
+) -> Expr<'e> {
+    let (e, rank) = (at.e, geometry.rank());
+    let kernel = at.coefficient(kernel);
+    let exchanged: Vec<usize> = [1, 0].into_iter().chain(2..rank + 2).collect();
+    let axes: Vec<i64> = (2..rank as i64 + 2).collect();
+    let each = |value: i64| e.ints(&vec![value; rank]);
+    let inputs = [kernel.transpose(&exchanged), each(-1), each(i64::MIN), e.ints(&axes), each(-1)];
+    let kernel = e.op("Slice", &inputs, &[]);
+    let attributes = [
+        ("dilations", geometry.dilations.clone().into()),
+        ("group", 1.into()),
+        ("kernel_shape", geometry.kernel.clone().into()),
+        ("pads", pads.into()),
+        ("strides", geometry.strides.clone().into()),
+    ];
+    e.op("Conv", &[dy, kernel], &attributes)
 }
 
 /// [`gather_windows`] of `[K, N, C, s…]`, the seeds folded into the batch.
