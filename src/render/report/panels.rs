@@ -4,11 +4,16 @@ use image::RgbImage;
 
 use super::{Block, Report, Row};
 use crate::error::Result;
-use crate::render::heatmap::{Options, WHITE, heatmap};
+use crate::render::font;
+use crate::render::heatmap::{DOT, INK, MARGIN, Options, WHITE, heatmap};
 use crate::render::panel::{panel, picture};
 
 /// The length of a map's longer side in pixels, about.
 const SIZE: u32 = 336;
+/// Between a label and its box.
+const PAD: u32 = 8;
+/// The length of a dash.
+const DASH: u32 = 6;
 
 /// The pictures of a report by the names of their files, without the ending.
 ///
@@ -41,15 +46,34 @@ pub fn panels(report: &Report) -> Result<Vec<(String, RgbImage)>> {
 
 fn drawn(row: &Row, clip: Option<f64>) -> Result<RgbImage> {
     let options = Options { size: SIZE, percentile: clip, ..Options::default() };
-    let caption = |plain: &str| match &row.label {
-        Some(label) if row.boxed => format!("[{label}] {plain}"),
-        Some(label) => format!("{label}: {plain}"),
-        None => plain.to_owned(),
-    };
-    let draw = |map: &super::Map| {
-        Ok((heatmap(map.plane.view().into_dyn(), &options)?, caption(&map.plain)))
-    };
-    Ok(panel(&row.maps.iter().map(draw).collect::<Result<Vec<_>>>()?))
+    let draw =
+        |map: &super::Map| Ok((heatmap(map.plane.view().into_dyn(), &options)?, map.plain.clone()));
+    let maps = panel(&row.maps.iter().map(draw).collect::<Result<Vec<_>>>()?);
+    Ok(match &row.label {
+        Some(label) => stacked(&[heading(label, row.boxed), maps]),
+        None => maps,
+    })
+}
+
+/// The label of a row, in a dashed box where it stands out.
+fn heading(label: &str, boxed: bool) -> RgbImage {
+    let (width, height) = (font::width(label, DOT) + 2 * PAD, font::height(DOT) + 2 * PAD);
+    let mut image = RgbImage::from_pixel(width + 2 * MARGIN, height + MARGIN, WHITE);
+    font::draw(&mut image, label, [MARGIN + PAD, MARGIN + PAD + DOT], DOT, INK);
+    if boxed {
+        let dash = |at: u32| (at / DASH).is_multiple_of(2);
+        for x in (0..width).filter(|&x| dash(x)) {
+            for y in [0, 1, height - 2, height - 1] {
+                image.put_pixel(MARGIN + x, MARGIN + y, INK);
+            }
+        }
+        for y in (0..height).filter(|&y| dash(y)) {
+            for x in [0, 1, width - 2, width - 1] {
+                image.put_pixel(MARGIN + x, MARGIN + y, INK);
+            }
+        }
+    }
+    image
 }
 
 /// Images below each other.
@@ -88,6 +112,15 @@ mod tests {
         let rows = &all[1].1;
         let one = panels(&report()).unwrap()[0].1.height();
         assert!(rows.height() > one, "two rows are higher than one picture");
+    }
+
+    #[test]
+    fn the_label_that_stands_out_has_a_dashed_box() {
+        let ink = |boxed| heading("cat", boxed).pixels().filter(|&&p| p == INK).count();
+        assert!(ink(true) > ink(false) + 100);
+        let image = heading("cat", true);
+        let top = |x: u32| *image.get_pixel(MARGIN + x, MARGIN) == INK;
+        assert!(top(0) && !top(DASH) && top(2 * DASH));
     }
 
     #[test]
