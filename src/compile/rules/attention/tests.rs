@@ -36,7 +36,10 @@ fn heads_apart_and_joined_under_every_mask() {
     for opset in [23, 24] {
         for (joined, heads) in [(false, [1, 1]), (false, [4, 2]), (true, [2, 2]), (true, [2, 1])] {
             for mask in 0..7 {
-                for causal in 0..2 {
+                // Where a mask is the same for all queries, the reference evaluator lets each see what
+                // the first one may, against the standard.
+                let one_row = mask == 2 || mask == 5;
+                for causal in 0..2 - usize::from(one_row) {
                     if long() || opset == 24 && (mask + causal) % 2 == 0 {
                         let it =
                             qkv(attention(opset), joined, heads).int("is_causal", causal as i64);
