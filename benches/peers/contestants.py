@@ -1,0 +1,161 @@
+"""Who computes the rows: each contestant is a closure that makes the Jacobian's rows once, on one thread."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Callable
+import json
+import os
+import subprocess
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from torch import nn
+
+
+@dataclass
+class Contestant:
+    """`run` computes the rows of the first `share` of the neurons; `rows` brings its result to [K, d], untimed."""
+
+    name: str
+    run: Callable
+    rows: Callable = lambda r: np.asarray(r).reshape(len(r), -1)
+    share: float = 1.0
+
+
+def session(path, profile=None):
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    if profile:
+        options.enable_profiling = True
+        options.profile_file_prefix = profile
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def transform(slpc, model, out, work, memory=None):
+    """Write the augmented graph of `work`; slpc's own summary."""
+    command = [slpc, "transform", model, "-o", out, "--emit", "weights", "--json", "--neurons", spell(work.neurons)]
+    if work.node:
+        command += ["--layer", work.node]
+    if memory:
+        command += ["--memory", memory]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(done.stderr.strip())
+    return json.loads(done.stdout)
+
+
+def spell(neurons):
+    return "all" if neurons is None else ",".join(map(str, neurons))
+
+
+def ours(path, x):
+    s = session(path)
+    name = next(o.name for o in s.get_outputs() if o.name.endswith("/weights"))
+    return Contestant("slpc", lambda: s.run([name], {"x": x})[0], lambda r: r.reshape(r.shape[1], -1))
+
+
+def forward(path, x):
+    s = session(path)
+    return Contestant("forward", lambda: s.run(None, {"x": x}))
+
+
+def layer_function(module, work):
+    """The chosen neurons of `work` as a function of the input; only a Sequential can be cut in the middle."""
+    cut = module if work.upto is None else nn.Sequential(*list(module)[: work.upto + 1])
+    index = None if work.neurons is None else torch.tensor(work.neurons)
+
+    def f(x):
+        y = cut(x).flatten()
+        return y if index is None else y[index]
+
+    return f
+
+
+def jacrev(module, work, x, chunk, first=None):
+    """torch.func.jacrev under vmap; with `first`, of that many neurons only, to be scaled."""
+    f, x = layer_function(module, work), torch.from_numpy(x)
+    count = len(f(x))
+    g = f if first is None else lambda x: f(x)[:first]
+    call = torch.func.jacrev(g, chunk_size=chunk)
+    name = f"jacrev({chunk or 'all'})" if first is None else f"jacrev({chunk}), {first} rows scaled"
+    return Contestant(name, lambda: call(x), share=1.0 if first is None else first / count)
+
+
+def jacfwd(module, work, x, chunk):
+    """The columns by torch.func.jvp under vmap, as jacfwd does, but `chunk` input components at a time."""
+    f, x = layer_function(module, work), torch.from_numpy(x)
+    push = lambda t: torch.func.jvp(f, (x,), (t,))[1]
+    basis = torch.eye(x.numel()).reshape(-1, *x.shape)
+    call = torch.func.vmap(push, chunk_size=chunk)
+    return Contestant(f"jacfwd({chunk or 'all'})", lambda: call(basis), lambda r: np.ascontiguousarray(r.numpy().T))
+
+
+def loop(module, work, x, first=None):
+    """One backward pass of torch.autograd a row."""
+    f, x = layer_function(module, work), torch.from_numpy(x).requires_grad_()
+    count = len(f(x))
+    rows = count if first is None else min(first, count)
+
+    def run():
+        y = f(x)
+        return torch.stack([torch.autograd.grad(y[i], x, retain_graph=True)[0] for i in range(rows)])
+
+    name = "autograd loop" if rows == count else f"autograd loop, {rows} rows scaled"
+    return Contestant(name, run, share=rows / count)
+
+
+def jax(path, work, x, mode):
+    """jax.jit of jacrev or jacfwd over the same ONNX graph."""
+    import jax
+    import jax.numpy as jnp
+    import jax_onnx
+
+    graph = jax_onnx.function(path, work.node)
+    index = None if work.neurons is None else jnp.asarray(work.neurons)
+
+    def f(x):
+        y = graph(x).ravel()
+        return y if index is None else y[index]
+
+    call, x = jax.jit(getattr(jax, mode)(f)), jnp.asarray(x)
+    return Contestant(f"JAX jit {mode}", lambda: call(x).block_until_ready())
+
+
+def onnx_ad(path, work, x):
+    """The adjoint that onnx-ad writes, in ONNX Runtime, with one seed a chosen output."""
+    import onnx_ad
+
+    adjoint = onnx_ad.reverse(onnx.load(path), layout="onnx")
+    s = session(adjoint.SerializeToString())
+    seed = next(i for i in s.get_inputs() if i.name.startswith("adj_"))
+    size = seed.shape[1]
+    neurons = range(size) if work.neurons is None else work.neurons
+    eye = np.zeros((1, size, len(neurons)), np.float32)
+    eye[0, list(neurons), np.arange(len(neurons))] = 1
+    name = next(o.name for o in s.get_outputs() if o.name.startswith("adj_"))
+    return Contestant("onnx-ad", lambda: s.run([name], {"x": x, seed.name: eye})[0],
+                      lambda r: np.moveaxis(r, -1, 0).reshape(r.shape[-1], -1))
+
+
+def profile(path, x, top=6):
+    """The share of each kind of node in one warm run: [[operator, share, milliseconds]], and the heaviest nodes."""
+    prefix = os.path.join(os.path.dirname(path), "profile")
+    s = session(path, prefix)
+    s.run(None, {"x": x})
+    s.run(None, {"x": x})
+    file = s.end_profiling()
+    with open(file) as f:
+        events = json.load(f)
+    os.remove(file)
+    kinds, nodes = defaultdict(float), defaultdict(float)
+    for e in events:
+        # A Scan's own time holds that of the nodes in its body.
+        if e.get("cat") == "Node" and e["name"].endswith("_kernel_time") and e["args"]["op_name"] not in ("Scan", "Loop", "If"):
+            kinds[e["args"]["op_name"]] += e["dur"] / 2e3
+            nodes[e["args"]["op_name"] + " " + e["name"].removesuffix("_kernel_time")] += e["dur"] / 2e3
+    total = sum(kinds.values())
+    largest = lambda d: [[k, v / total, v] for k, v in sorted(d.items(), key=lambda t: -t[1])[:top]]
+    return {"kinds": largest(kinds), "nodes": largest(nodes)}

@@ -1,0 +1,123 @@
+"""docs/performance.md out of the figures of run.py: no number in it has another source."""
+
+import statistics
+
+HEAD = """# Performance against other ways to Jacobian rows
+
+Made by `python benches/peers/run.py --slpc target/release/slpc --write docs/performance.md`; every figure is from
+its JSON. Each work runs in a process of its own: slpc's augmented graph (`--emit weights`) in ONNX Runtime with one
+thread, and the peers with one thread each, interleaved, after their rows have been compared. **The machine
+({machine}) was shared and busy** (load {load}), so times are CPU seconds of the process, ratios are taken
+within a repetition, and the median is shown; take ratios from here, not times. A peer more than half as slow again as
+the best is run once, not repeated, and its ratio is to our median. Chunked `jacrev(n)` computes n rows at
+a time, "scaled" stands for the time of the rows measured times the rows there are, and *autograd loop* is one
+backward pass a row.
+
+{versions}. 2CONV has {two} weights, the others random ones; all are exported with batch 1,
+batch normalisation folded beforehand for everybody. VGG-16 at 64 has a first full layer of 2,048 inputs, since
+its last map is 2×2 there. The graph also computes the primal pass, as jacrev does. {note}
+"""
+
+
+def write(figures, works, path):
+    """Write the report on all `works` ((key, title)), measured or not, to `path`."""
+    done = [(k, t, figures["works"].get(k)) for k, t in works]
+    measured = [w for _, _, w in done if w and "failed" not in w]
+    loads = [w["load"] for w in measured] or [0.0]
+    names = {"onnxruntime": "ONNX Runtime", "torch": "PyTorch", "jax": "JAX"}
+    versions = ", ".join(f"{names.get(n, n)} {v or 'absent'}" for n, v in figures["versions"].items())
+    two = {"trained": "its trained", "random": "random"}[figures["2conv"]]
+    parts = [HEAD.format(machine=figures["machine"], load=f"{min(loads):.0f} to {max(loads):.0f}",
+                         versions=f"Python {figures['python']}, {versions}", two=two),
+             _table(done), _verdicts(measured), _bounds(measured), _peers(measured), _memory(figures["memory"])]
+    with open(path, "w") as f:
+        f.write("\n".join(p.rstrip() + "\n" for p in parts))
+
+
+def _table(done):
+    lines = ["## Speed", "",
+             "*Ratio*: the best peer's time over ours. *Seed*: our time a row over one pass of the model in the same runtime"
+             " (aim at most 1, dense rows). *Nodes*: augmented over original (aim at most 3).", "",
+             "| work | ours, CPU s | best peer | ratio | aim | | seed | nodes | blocks |",
+             "|---|---|---|---|---|---|---|---|---|"]
+    for _, title, w in done:
+        if not w or "failed" in w:
+            lines.append(f"| {title} | not measured: {w['failed'] if w else 'left out'} | | | | | | | |")
+            continue
+        best = min(w["ratios"], key=w["ratios"].get)
+        block = ", ".join("whole" if b is None else str(b) for b in w["blocks"])
+        lines.append(f"| {title} | {statistics.median(w['times']['slpc']):.3g} | {best} | {w['ratios'][best]:.2f} | {w['aim']:g} "
+                     f"| {_verdict(w)} | {w['per_seed']:.2f} | {_nodes(w):.1f} | {w['direction']}, {block} |")
+    return "\n".join(lines)
+
+
+def _verdict(w):
+    got = min(w["ratios"].values())
+    return "reached" if got >= w["aim"] else f"missed: {got / w['aim']:.2f} of it"
+
+
+def _nodes(w):
+    return w["nodes"]["after"] / w["nodes"]["before"]
+
+
+def _verdicts(measured):
+    def those(test):
+        return ", ".join(w["title"] for w in measured if test(w)) or "none"
+
+    hit = sum(min(w["ratios"].values()) >= w["aim"] for w in measured)
+    slower = lambda w: min(w["ratios"].values()) < 1
+    return "\n".join([
+        "## Verdict", "",
+        f"* Of the {len(measured)} works measured, {hit} reach their aim. Missed: "
+        f"{those(lambda w: min(w['ratios'].values()) < w['aim'])}.",
+        f"* Slower than the best peer: {those(slower)}.",
+        f"* A row costs more than one pass of the model: {those(lambda w: w['per_seed'] > 1)}.",
+        f"* More than three nodes for one: {those(lambda w: _nodes(w) > 3)}.",
+    ])
+
+
+def _bounds(measured):
+    lines = ["## What bounds it", "",
+             "Shares of the time that ONNX Runtime's profile gives to each kind of node in our graph, and the heaviest.",
+             "", "| work | kinds of node | heaviest node |", "|---|---|---|"]
+    for w in measured:
+        kinds = ", ".join(f"{k} {s:.0%}" for k, s, _ in w["profile"]["kinds"][:4])
+        node, share, _ = w["profile"]["nodes"][0]
+        lines.append(f"| {w['title']} | {kinds} | `{node.split(' ', 1)[1]}` {share:.0%} |")
+    return "\n".join(lines)
+
+
+def _peers(measured):
+    lines = ["## Every peer", "",
+             f"Time over ours, and whose rows agree with ours to a thousandth of the row's norm. *Switches* are the ReLUs and"
+             " pooling windows whose state differs between ONNX Runtime and PyTorch at the input used: of several random"
+             " inputs, the one with fewest. Rows that disagree although no switch differs would be an error of somebody.", "",
+             "| work | switches | peers: ratio, rows that agree |", "|---|---|---|"]
+    for w in measured:
+        cells = []
+        for n, r in sorted(w["ratios"].items(), key=lambda t: t[1]):
+            c = w["checks"][n]
+            once = "" if n in w["times"] else ", run once"
+            states = f", {c['differ']} switches differ in it" if "differ" in c else ""
+            cells.append(f"{n} {r:.2f} ({c['equal']} of {c['rows']}{states}{once})")
+        cells += [f"{n}: {why}" for n, why in w["absent"].items()]
+        lines.append(f"| {w['title']} | {w['differ']} | {'; '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _memory(memory):
+    lines = ["## Memory", "",
+             "VGG-16 at 64, all 1,000 logits: the most that one run held beyond the loaded model (the process's largest"
+             " resident size, less that before the run), each in a fresh process. 224 pixels were"
+             " not measured: the maps are twelve times as large. The aim is a tenth of unchunked `jacrev`.", "",
+             "| who | `--memory` | peak, MB | slpc's own estimate, MB | CPU s | jacrev's peak over it |", "|---|---|---|---|---|---|"]
+    whole = memory.get("jacrev None", {}).get("peak")
+    for key, m in memory.items():
+        if "failed" in m:
+            lines.append(f"| {key} | | not measured: {m['failed']} | | | |")
+            continue
+        said = f"{m['said'] / 1e6:.0f}" if m["said"] else ""
+        limit = (m["limit"] or "default") if m["who"] == "slpc" else ""
+        over = f"{whole / m['peak']:.1f}" if whole else ""
+        lines.append(f"| {m['who']} | {limit} | {m['peak'] / 1e6:.0f} | {said} | {m['seconds']:.1f} | {over} |")
+    return "\n".join(lines)
