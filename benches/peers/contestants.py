@@ -140,6 +140,15 @@ def onnx_ad(path, work, x):
                       lambda r: np.moveaxis(r, -1, 0).reshape(r.shape[-1], -1))
 
 
+def nodes(path):
+    """The nodes of a file, those in the bodies of Scan, Loop and If among them."""
+    def within(graph):
+        bodies = (a.g for n in graph.node for a in n.attribute if a.HasField("g"))
+        return len(graph.node) + sum(map(within, bodies))
+
+    return within(onnx.load(path).graph)
+
+
 def profile(path, x, top=6):
     """The share of each kind of node in one warm run: [[operator, share, milliseconds]], and the heaviest nodes."""
     prefix = os.path.join(os.path.dirname(path), "profile")

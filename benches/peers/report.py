@@ -10,8 +10,9 @@ thread, and the peers with one thread each, interleaved, after their rows have b
 ({machine}) was shared and busy** (load {load}), so times are CPU seconds of the process, ratios are taken
 within a repetition, and the median is shown; take ratios from here, not times. A peer more than half as slow again as
 the best is run once, not repeated, and its ratio is to our median. Chunked `jacrev(n)` computes n rows at
-a time, "scaled" stands for the time of the rows measured times the rows there are, and *autograd loop* is one
-backward pass a row.
+a time, "scaled" stands for the time of a few rows, with the forward pass they need, times the share they are of
+all (which counts that forward pass too often, to our advantage), and *autograd loop* is one backward pass a row.
+onnx-ad is asked for logits only, and not for VGG-16, where a run with it did not end within the limit.
 
 {versions}. 2CONV has {two} weights, the others random ones; all are exported with batch 1,
 batch normalisation folded beforehand for everybody. VGG-16 at 64 has a first full layer of 2,048 inputs, since
@@ -114,7 +115,7 @@ def _peers(measured):
         for n, r in sorted(w["ratios"].items(), key=lambda t: t[1]):
             c = w["checks"][n]
             once = "" if n in w["times"] else ", run once"
-            states = f", {c['differ']} switches differ in it" if "differ" in c else ""
+            states = f", switches that differ in it: {c['differ']}" if "differ" in c else ""
             cells.append(f"{n} {r:.2f} ({c['equal']} of {c['rows']}{states}{once})")
         cells += [f"{n}: {why}" for n, why in w["absent"].items()]
         lines.append(f"| {w['title']} | {w['differ']} | {'; '.join(cells)} |")

@@ -189,7 +189,7 @@ def measure(work, slpc, folder, seconds):
     per_seed = statistics.median(a / count / b for a, b in zip(times["slpc"], times["forward"]))
     return {"key": work.key, "title": work.title, "aim": work.aim, "neurons": count, "differ": differ, "seed": seed,
             "times": times, "once": {n: t for n, t in first.items() if n not in times}, "ratios": ratios,
-            "checks": checks, "absent": absent, "per_seed": per_seed, "nodes": summary["nodes"],
+            "checks": checks, "absent": absent, "per_seed": per_seed, "nodes": {"before": c.nodes(path), "after": c.nodes(augmented)},
             "direction": summary["direction"], "blocks": summary["blocks"], "profile": c.profile(augmented, x)}
 
 
