@@ -159,9 +159,16 @@ fn the_output_must_be_writable_and_not_the_model() {
 #[test]
 fn usage_errors_exit_with_2() {
     let room = Room::new(NET);
-    for options in
-        [&["--block", "7"][..], &["--memory", "many"], &["--emit", "power,x"], &["--wat"]]
-    {
+    for options in [
+        &["--block", "0"][..],
+        &["--block", "x"],
+        &["--assume", "N"],
+        &["--assume", "N=0"],
+        &["--assume", "wat=2"],
+        &["--memory", "many"],
+        &["--emit", "power,x"],
+        &["--wat"],
+    ] {
         room.refuses(2, options);
     }
     assert_eq!(slpc(&[]).status.code(), Some(2));
@@ -175,7 +182,7 @@ fn the_network_of_the_repository_is_transformed_and_verified() {
     let at = |name: &str| room.path().join(name).to_str().unwrap().to_owned();
     fs::copy(DIGITS, at("m.onnx")).unwrap();
     let text = done(&["transform", &at("m.onnx"), "--neurons", "top:3", "--explain", "--verify"]);
-    says(&text, &["'logits' [10]", "reverse", "linear steps", "Conv", "Σν̂ = v", "ok"]);
+    says(&text, &["'logits' [10]", "reverse", "linear step", "Conv", "Σν̂ = v", "ok"]);
     assert!(!text.contains("BROKEN") && !text.contains("no source"), "{text}");
     let report = done(&[
         "verify",
