@@ -93,10 +93,6 @@ impl Local for Winners {
         self.geometry.as_ref()?.reached(windows).map(|windows| vec![windows])
     }
 
-    fn keeps_channels(&self) -> bool {
-        true
-    }
-
     fn pull<'e>(
         &self,
         at: &Lower<'e, '_>,

@@ -32,14 +32,6 @@ impl Linear for Sum {
 }
 
 impl Local for Sum {
-    fn reach(&self, inputs: &[&Var], _: &Var, windows: &[Span]) -> Option<Vec<Vec<Span>>> {
-        Some(vec![windows.to_vec(); inputs.len()])
-    }
-
-    fn keeps_channels(&self) -> bool {
-        true
-    }
-
     fn pull<'e>(
         &self,
         at: &Lower<'e, '_>,

@@ -66,11 +66,17 @@ pub struct Windows<'p> {
 /// A step that maps windows to windows.
 pub trait Local {
     /// The windows of each input that the given windows of the output reach; none where they are not
-    /// at the same place for every position, or the step is not local along an axis.
-    fn reach(&self, inputs: &[&Var], output: &Var, windows: &[Span]) -> Option<Vec<Vec<Span>>>;
+    /// at the same place for every position, or the step is not local along an axis. An element-wise
+    /// step reaches the same windows of each.
+    fn reach(&self, inputs: &[&Var], output: &Var, windows: &[Span]) -> Option<Vec<Vec<Span>>> {
+        let _ = output;
+        Some(vec![windows.to_vec(); inputs.len()])
+    }
 
     /// Whether a channel of the output reaches that channel of the input only.
-    fn keeps_channels(&self) -> bool;
+    fn keeps_channels(&self) -> bool {
+        true
+    }
 
     /// The cotangents of the inputs' windows, given that of the output's.
     fn pull<'e>(

@@ -1,6 +1,6 @@
 //! Element-wise steps.
 
-use super::{Linear, Local, Lower, Patch, Place, Samples, Span, Var, Windows};
+use super::{Linear, Local, Lower, Patch, Place, Samples, Var, Windows};
 use crate::compile::build::Expr;
 use crate::graph::ValueId;
 
@@ -32,14 +32,6 @@ impl Linear for Scale {
 }
 
 impl Local for Scale {
-    fn reach(&self, _: &[&Var], _: &Var, windows: &[Span]) -> Option<Vec<Vec<Span>>> {
-        Some(vec![windows.to_vec()])
-    }
-
-    fn keeps_channels(&self) -> bool {
-        true
-    }
-
     fn pull<'e>(
         &self,
         at: &Lower<'e, '_>,
@@ -79,14 +71,6 @@ impl Linear for Cast {
 }
 
 impl Local for Cast {
-    fn reach(&self, _: &[&Var], _: &Var, windows: &[Span]) -> Option<Vec<Vec<Span>>> {
-        Some(vec![windows.to_vec()])
-    }
-
-    fn keeps_channels(&self) -> bool {
-        true
-    }
-
     fn pull<'e>(
         &self,
         at: &Lower<'e, '_>,

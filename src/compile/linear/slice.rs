@@ -158,10 +158,6 @@ impl Local for Stride {
         Some(vec![windows])
     }
 
-    fn keeps_channels(&self) -> bool {
-        true
-    }
-
     fn pull<'e>(
         &self,
         _: &Lower<'e, '_>,

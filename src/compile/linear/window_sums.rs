@@ -49,10 +49,6 @@ impl Local for WindowSums {
         self.geometry.reached(windows).map(|windows| vec![windows])
     }
 
-    fn keeps_channels(&self) -> bool {
-        true
-    }
-
     fn pull<'e>(
         &self,
         at: &Lower<'e, '_>,
