@@ -1,9 +1,37 @@
-//! Generates the types of the ONNX format from `proto/onnx.proto`, without protoc.
+//! Generates the types of the ONNX format from `proto/onnx.proto`, without protoc, and says which
+//! commit a release is built from. Needs no network and no tool; git only to name the commit.
 
 use std::error::Error;
 use std::path::PathBuf;
 
+#[path = "build/commit.rs"]
+mod commit;
+
 fn main() -> Result<(), Box<dyn Error>> {
+    name_the_build()?;
+    generate_the_types()
+}
+
+/// Sets `SLPC_BUILD`. A debug build names no commit, since it would be compiled anew after each.
+fn name_the_build() -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-changed=build/commit.rs");
+    if std::env::var("PROFILE")? == "debug" {
+        println!("cargo::rustc-env=SLPC_BUILD=debug build");
+        return Ok(());
+    }
+    let folder = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR")?);
+    for path in commit::watched(&folder) {
+        println!("cargo::rerun-if-changed={}", path.display());
+    }
+    for path in ["src", "build.rs", "Cargo.toml", "Cargo.lock"] {
+        println!("cargo::rerun-if-changed={path}");
+    }
+    let commit = commit::of(&folder).unwrap_or_else(|| "unknown".into());
+    println!("cargo::rustc-env=SLPC_BUILD=commit {commit}");
+    Ok(())
+}
+
+fn generate_the_types() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=proto/onnx.proto");
     let mut compiler = protox::Compiler::new(["proto"])?;
     compiler.include_source_info(true).open_file("proto/onnx.proto")?;

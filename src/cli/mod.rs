@@ -1,12 +1,14 @@
 //! The command line: one file a subcommand; no mathematics, no graph surgery.
 
 mod capacity;
+mod completions;
 pub mod data;
 pub mod engine;
 mod explain;
 mod inspect;
 pub mod interrupt;
 pub mod labels;
+mod man;
 mod preprocess;
 mod probe;
 pub mod results;
@@ -30,9 +32,12 @@ pub use terminal::complain;
 
 use crate::error::Result;
 
+/// The version, and the commit that it was built from.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("SLPC_BUILD"), ")");
+
 /// Makes ONNX models compute their own switched linear projections.
 #[derive(Debug, Parser)]
-#[command(version, arg_required_else_help = true)]
+#[command(version = VERSION, arg_required_else_help = true)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -49,6 +54,8 @@ enum Command {
     Capacity(capacity::Capacity),
     Stats(stats::Stats),
     Sanity(sanity::Sanity),
+    Completions(completions::Completions),
+    Man(man::Man),
 }
 
 /// Does what the command line says.
@@ -66,5 +73,7 @@ pub fn run(cli: &Cli) -> Result<()> {
         Command::Capacity(command) => command.run(),
         Command::Stats(command) => command.run(),
         Command::Sanity(command) => command.run(),
+        Command::Completions(command) => command.run(),
+        Command::Man(command) => command.run(),
     }
 }
