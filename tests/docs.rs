@@ -3,17 +3,38 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+#[path = "docs/links.rs"]
+mod links;
+#[path = "docs/reference.rs"]
+mod reference;
+
 use slpc::compile::rules::{Entry, Inputs, Shape, WITHOUT_RULE, table};
+
+/// A document is what the code makes; with `SLPC_UPDATE` it becomes that.
+fn fresh(name: &str, made: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(name);
+    if std::env::var_os("SLPC_UPDATE").is_some() {
+        std::fs::write(&path, made).unwrap();
+    }
+    let found = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(found == made, "docs/{name} is stale: run SLPC_UPDATE=1 cargo test --test docs");
+}
 
 #[test]
 fn the_table_of_operators_is_fresh() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operators.md");
-    let made = operators();
-    if std::env::var_os("SLPC_UPDATE").is_some() {
-        std::fs::write(&path, &made).unwrap();
-    }
-    let found = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(found == made, "docs/operators.md is stale: run SLPC_UPDATE=1 cargo test --test docs");
+    fresh("operators.md", &operators());
+}
+
+#[test]
+fn the_reference_of_the_command_line_is_fresh() {
+    fresh("cli.md", &reference::page());
+}
+
+#[test]
+fn the_links_of_the_documents_lead_somewhere() {
+    let documents = links::documents(Path::new(env!("CARGO_MANIFEST_DIR")));
+    let broken: Vec<_> = documents.iter().flat_map(|document| links::broken(document)).collect();
+    assert!(documents.len() > 10 && broken.is_empty(), "{}", broken.join("\n"));
 }
 
 fn operators() -> String {
