@@ -64,7 +64,7 @@ fn random_graphs_are_projected_right() {
 
 /// Checks the graph of one seed; a failure tells the seed and shows the graph.
 fn check_seed(seed: u64) -> Result<Count, String> {
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let batch = random.between(1, 3);
     let dynamic = random.one_in(2);
     let size = random.between(4, 16);

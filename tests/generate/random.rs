@@ -1,15 +1,31 @@
 //! Random numbers from a seed.
 
-/// SplitMix64.
-pub struct Random(pub u64);
+/// SplitMix64, its first numbers from bytes where there are any.
+pub struct Random {
+    state: u64,
+    bytes: Vec<u8>,
+}
 
 impl Random {
+    /// The numbers of a seed.
+    pub fn new(seed: u64) -> Self {
+        Self { state: seed, bytes: Vec::new() }
+    }
+
+    /// A number a byte, and those of seed 0 when they are used up.
+    #[allow(dead_code, reason = "fuzzing takes its graphs from bytes")]
+    pub fn of_bytes(bytes: &[u8]) -> Self {
+        Self { state: 0, bytes: bytes.iter().rev().copied().collect() }
+    }
+
     fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        match self.bytes.pop() {
+            Some(byte) => mix(byte.into()),
+            None => {
+                self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+                mix(self.state)
+            }
+        }
     }
 
     /// A number below `end`.
@@ -42,4 +58,10 @@ impl Random {
     pub fn pick<T: Clone>(&mut self, list: &[T]) -> T {
         list[self.below(list.len())].clone()
     }
+}
+
+fn mix(mut z: u64) -> u64 {
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
 }
