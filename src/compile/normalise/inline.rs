@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::steps::Names;
-use super::{constants, known_opset, node_ids, raise};
+use super::{constants, known_opset, node_ids, raise, weight};
 use crate::error::{Error, Result};
 use crate::graph::{
     Attr, Attribute, Function, Graph, Model, Node, NodeId, STANDARD, Value, ValueId,
@@ -13,8 +13,9 @@ use crate::graph::{
 /// The deepest nesting of calls that is followed.
 const DEEPEST: usize = 200;
 
-/// The most nodes that inlining may add, so that a small file cannot fill the memory.
-const MOST_NODES: usize = 2_000_000;
+/// The most bytes that inlining may add, so that a small file cannot fill the memory: some ten
+/// thousand nodes.
+const MOST: usize = 1 << 26;
 
 /// The functions of a model, by the operator they define.
 pub(super) struct Functions {
@@ -85,10 +86,10 @@ impl Functions {
         opsets: (i64, i64),
         names: &mut Names,
     ) -> Result<()> {
-        self.inline_at_most(model, opsets, names, MOST_NODES)
+        self.inline_at_most(model, opsets, names, MOST)
     }
 
-    /// As [`Self::inline`], adding no more than `room` nodes.
+    /// As [`Self::inline`], adding no more than about `room` bytes.
     pub(super) fn inline_at_most(
         &self,
         model: &mut Model,
@@ -137,7 +138,7 @@ struct Inliner<'a> {
     names: &'a mut Names,
     /// The functions whose bodies are being expanded, outermost first.
     active: Vec<usize>,
-    /// How many nodes may still be added.
+    /// About how many bytes may still be added.
     room: usize,
     opsets: HashMap<String, i64>,
 }
@@ -162,7 +163,8 @@ impl Inliner<'_> {
             return Err(Error::unreadable(format!("function '{}' calls itself", function.name))
                 .node(graph.label(id), graph.node(id).operator()));
         }
-        let room = self.room.checked_sub(function.body.node_count());
+        let weight = weight::of_call(function, graph.node(id), graph.label(id));
+        let room = self.room.checked_sub(weight);
         let Some(room) = room.filter(|_| self.active.len() < DEEPEST) else {
             return Err(Error::unsupported("the functions are nested too deep or grow too large")
                 .node(graph.label(id), graph.node(id).operator()));

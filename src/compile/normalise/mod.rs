@@ -17,6 +17,7 @@ mod resize;
 mod sequences;
 mod softmax;
 mod steps;
+mod weight;
 
 use std::collections::HashSet;
 

@@ -193,8 +193,26 @@ fn a_body_that_explodes_is_an_error() {
     let mut model = model(18, &format!("y = f.F0 () --- {functions}"));
     let functions = Functions::new(std::mem::take(&mut model.functions));
     let mut names = Names::of(&model.graph);
-    let result = functions.inline_at_most(&mut model, (18, 18), &mut names, 1000);
+    let result = functions.inline_at_most(&mut model, (18, 18), &mut names, 100_000);
     assert!(result.unwrap_err().to_string().contains("grow too large"));
+}
+
+#[test]
+fn attributes_that_explode_are_an_error() {
+    // Some thousand numbers, which four levels of ten calls each would copy ten thousand times.
+    let mut functions = String::new();
+    for level in 0..4 {
+        let call = format!("f.F{} <n: ints = @n> (a)", level + 1);
+        let call = if level == 3 { "Constant <value_ints: ints = @n> ()" } else { &call };
+        let nodes: String = (0..10).map(|i| format!("b{i} = {call} ")).collect();
+        functions += &format!(
+            "<domain: \"f\", opset_import: [\"\" : 18, \"f\" : 1]> F{level} <n> (a) => (b0)
+             {{ {nodes} }} "
+        );
+    }
+    let numbers = vec!["7"; 5000].join(", ");
+    let text = format!("y = f.F0 <n = [{numbers}]> (x) --- {functions}");
+    assert!(refused(18, &text).contains("grow too large"));
 }
 
 #[test]
