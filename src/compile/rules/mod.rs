@@ -274,11 +274,7 @@ impl<'e> Rule<'e> {
     /// # Errors
     /// When the node has no such output.
     pub fn y(&self, index: usize) -> Result<Expr<'e>> {
-        let id = self
-            .node
-            .output(index)
-            .ok_or_else(|| Error::internal(format!("output {index} is left out")))?;
-        let y = self.e.expr(id);
+        let y = self.e.expr(self.output(index)?);
         Ok(if y.dtype().is_float() { y.widen() } else { y })
     }
 
@@ -287,11 +283,14 @@ impl<'e> Rule<'e> {
     /// # Errors
     /// When the node has no such output.
     pub fn y_dims(&self, index: usize) -> Result<Vec<Dim>> {
-        let id = self
-            .node
-            .output(index)
-            .ok_or_else(|| Error::internal(format!("output {index} is left out")))?;
-        Ok(self.e.expr(id).dims())
+        Ok(self.e.expr(self.output(index)?).dims())
+    }
+
+    fn output(&self, index: usize) -> Result<ValueId> {
+        self.node.output(index).ok_or_else(|| {
+            Error::unsupported(format!("output {index} is left out, and the rule needs it"))
+                .help("give that output a name")
+        })
     }
 
     /// Says how output `index` changes. Does nothing for an output that is left out.
