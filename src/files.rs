@@ -6,16 +6,18 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 
-/// Writes `path` by `fill`, into a temporary file beside it that is renamed when complete.
+/// Writes `path` by `fill`, into a temporary file beside it that reaches the disk and is renamed when
+/// complete; gives what `fill` gives.
 ///
 /// # Errors
 /// When the file cannot be written; what stood at `path` before is then untouched.
-pub fn write_whole(
+pub fn write_whole<T>(
     path: &Path,
-    fill: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
-) -> Result<()> {
+    fill: impl FnOnce(&mut BufWriter<&File>) -> io::Result<T>,
+) -> Result<T> {
     let write = || {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or(Path::new("."));
         let mut builder = tempfile::Builder::new();
         builder.prefix(".slpc-");
         #[cfg(unix)]
@@ -24,13 +26,17 @@ pub fn write_whole(
             use std::os::unix::fs::PermissionsExt;
             builder.permissions(std::fs::Permissions::from_mode(0o666));
         }
-        let file = builder.tempfile_in(folder.unwrap_or(Path::new(".")))?;
+        let file = builder.tempfile_in(folder)?;
         let mut writer = BufWriter::new(file.as_file());
-        fill(&mut writer)?;
+        let result = fill(&mut writer)?;
         writer.flush()?;
         drop(writer);
+        file.as_file().sync_all()?;
         file.persist(path).map_err(|e| e.error)?;
-        Ok(())
+        // The name reaches the disk too, where folders can be synchronised; the file is whole anyway.
+        #[cfg(unix)]
+        let _ = File::open(folder).and_then(|folder| folder.sync_all());
+        Ok(result)
     };
     write().map_err(|e: io::Error| Error::io(path, &e))
 }
@@ -44,7 +50,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("out");
         write_whole(&path, |file| file.write_all(b"old")).unwrap();
-        let error = write_whole(&path, |file| {
+        let error = write_whole::<()>(&path, |file| {
             file.write_all(b"half")?;
             Err(io::Error::other("disk full"))
         });

@@ -153,7 +153,9 @@ impl Results {
             let mut put = || {
                 column.file.seek(SeekFrom::Start(0))?;
                 column.file.write_all(&head)?;
-                column.file.flush()
+                column.file.flush()?;
+                // An archive is made of these; the others are what stays.
+                if self.form == Form::Npz { Ok(()) } else { column.file.get_ref().sync_all() }
             };
             put().map_err(|e| io(&e))?;
             files.push((column.name.clone(), column.path));

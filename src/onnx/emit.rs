@@ -1,21 +1,20 @@
 //! A model to its file.
 
 use std::collections::BTreeMap;
-use std::fs::Permissions;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use prost::Message;
-use tempfile::NamedTempFile;
 
 use super::map::Through;
 use super::proto::{
     FunctionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto,
     ValueInfoProto,
 };
-use super::weights::{Placer, Weights};
+use super::weights::{Placer, Plan, Weights};
 use super::{attribute, declare, put_text, tensor, unpack};
 use crate::error::{Error, Kind, Result};
+use crate::files::write_whole;
 use crate::graph::{Function, Graph, Model, Node, STANDARD, Value, ValueId, is_standard_domain};
 
 /// The most bytes a protobuf message may have.
@@ -80,45 +79,41 @@ fn write_files(model: &Model, path: &Path, weights: Weights) -> Result<Written> 
     if path.exists() && !path.is_file() {
         return Err(Error::new(Kind::Io, "this is no regular file").file(path));
     }
-    let mut emitter = Emitter { placer: Some(Placer::new(model, path, weights)?) };
-    let mut proto = message(model, &mut emitter)?;
+    let mut weights = weights;
+    let (mut proto, mut plan) = placed(model, path, weights, "")?;
     if proto.encoded_len() > LIMIT && weights == Weights::Keep {
-        emitter.placer = Some(Placer::new(model, path, Weights::External)?);
-        proto = message(model, &mut emitter)?;
+        weights = Weights::External;
+        (proto, plan) = placed(model, path, weights, "")?;
+    }
+    let mut data = None;
+    if let Some(parts) = plan {
+        let name = parts.name(path).map_err(|error| Error::io(path, &error))?;
+        (proto, plan) = placed(model, path, weights, &name)?;
+        data = plan.map(|plan| (plan, folder(path).join(name)));
     }
     if proto.encoded_len() > LIMIT {
         return Err(Error::request("the graph itself has more than 2 GiB").file(path));
     }
-    let fail = |error: io::Error| Error::io(path, &error);
-    let mut data = None;
-    if let Some(plan) = emitter.placer.and_then(Placer::into_plan) {
-        let mut file = beside(&plan.path).map_err(fail)?;
-        let bytes = plan.write(&mut file).map_err(fail)?;
-        file.as_file().sync_all().map_err(fail)?;
-        data = Some((file, plan.path, bytes));
-    }
-    let mut file = beside(path).map_err(fail)?;
-    let bytes = stream(&proto, &mut file).map_err(fail)?;
-    file.as_file().sync_all().map_err(fail)?;
-    // The data first: a model is never there without it.
-    let mut written = Written { bytes, data: None };
-    if let Some((file, path, bytes)) = data {
-        file.persist(&path).map_err(|error| Error::io(&path, &error.error))?;
+    // The data first, and the model only when it is there for good.
+    let mut written = Written { bytes: 0, data: None };
+    if let Some((plan, path)) = data {
+        let bytes = write_whole(&path, |file| plan.write(file))?;
         written.data = Some((path, bytes));
     }
-    file.persist(path).map_err(|error| fail(error.error))?;
+    written.bytes = write_whole(path, |file| stream(&proto, file))?;
     Ok(written)
 }
 
-/// A temporary file in the folder of `path`, with the permissions of a file made by hand.
-fn beside(path: &Path) -> io::Result<NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".slpc-");
-    #[cfg(unix)]
-    let permissions: Permissions = std::os::unix::fs::PermissionsExt::from_mode(0o666);
-    #[cfg(unix)]
-    builder.permissions(permissions);
-    builder.tempfile_in(folder(path))
+/// The message, and the data file it wants to be called `data`.
+fn placed(
+    model: &Model,
+    path: &Path,
+    weights: Weights,
+    data: &str,
+) -> Result<(ModelProto, Option<Plan>)> {
+    let mut emitter = Emitter { placer: Some(Placer::new(model, path, weights, data)?) };
+    let proto = message(model, &mut emitter)?;
+    Ok((proto, emitter.placer.and_then(Placer::into_plan)))
 }
 
 /// The folder that `path` is in.

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use sha2::{Digest, Sha256};
 
 use super::emit::{entry, folder};
 use super::external::inside;
@@ -33,46 +34,40 @@ pub struct Placer<'a> {
     original: Option<(&'a Bytes, String)>,
     /// The model's folder, and the way to it from the output's folder.
     home: Option<(PathBuf, PathBuf)>,
-    /// The files about to be replaced, which nothing may refer to.
-    replaced: [PathBuf; 2],
+    /// The file about to be replaced, which nothing may refer to.
+    output: PathBuf,
     plan: Plan,
 }
 
 /// The data file to write.
+///
+/// Its name holds a hash of its contents, so that no model ever stands beside other data than its
+/// own: not where a run is ended between the two files, and not where two runs write one model.
 pub struct Plan {
-    /// Where it goes.
-    pub path: PathBuf,
     name: String,
     parts: Vec<(u64, Bytes)>,
     end: u64,
 }
 
 impl<'a> Placer<'a> {
-    /// A placer for `model` written to `output`.
+    /// A placer for `model` written to `output`, with a data file called `data`.
     ///
     /// # Errors
     /// When the output has no name, its folder does not exist, or the original cannot be
     /// referenced from there.
-    pub fn new(model: &'a Model, output: &Path, weights: Weights) -> Result<Self> {
+    pub fn new(model: &'a Model, output: &Path, weights: Weights, data: &str) -> Result<Self> {
         let Some(name) = output.file_name() else {
             return Err(Error::request("the output names no file").file(output));
         };
         let real = |path: &Path| path.canonicalize().map_err(|error| Error::io(path, &error));
         let target = real(folder(output))?;
         let output = target.join(name);
-        let mut data = name.to_owned();
-        data.push(".data");
         let mut placer = Self {
             weights,
             original: None,
             home: None,
-            replaced: [output.clone(), target.join(&data)],
-            plan: Plan {
-                path: target.join(&data),
-                name: data.to_string_lossy().into_owned(),
-                parts: Vec::new(),
-                end: 0,
-            },
+            output: output.clone(),
+            plan: Plan { name: data.to_owned(), parts: Vec::new(), end: 0 },
         };
         if let Some(source) = &model.source {
             let home = folder(source).canonicalize().ok().zip(source.file_name());
@@ -118,7 +113,7 @@ impl<'a> Placer<'a> {
             return None;
         }
         let file = inside(home, &external.location).ok()?;
-        if self.replaced.contains(&file) {
+        if file == self.output {
             return None;
         }
         let name = match far {
@@ -154,6 +149,18 @@ impl Plan {
         Ok(range(&self.name, offset, bytes.len()))
     }
 
+    /// The name of the file for the model `output`, from the contents.
+    ///
+    /// # Errors
+    /// Never: a hash takes all there is.
+    pub fn name(&self, output: &Path) -> io::Result<String> {
+        let mut hash = Hash(Sha256::new());
+        self.write(&mut hash)?;
+        let digest: String = hash.0.finalize()[..8].iter().map(|b| format!("{b:02x}")).collect();
+        let model = output.file_name().unwrap_or_default().to_string_lossy();
+        Ok(format!("{model}.{digest}.data"))
+    }
+
     /// Writes the parts with zeros between them, and tells how many bytes that were.
     ///
     /// # Errors
@@ -166,6 +173,20 @@ impl Plan {
             at = offset + bytes.len() as u64;
         }
         writer.flush().map(|()| at)
+    }
+}
+
+/// A hash as a writer.
+struct Hash(Sha256);
+
+impl Write for Hash {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
