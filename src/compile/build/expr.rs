@@ -140,6 +140,39 @@ impl<'e> Expr<'e> {
         self.e.op("Expand", &[self, self.e.shape(&asked)], &[]).assume(dims)
     }
 
+    /// Each element repeated along the last axes, `times` of each.
+    pub fn repeat(self, times: &[i64]) -> Self {
+        let (e, dims) = (self.e, self.dims());
+        let (lead, space) = dims.split_at(dims.len() - times.len());
+        if times.iter().all(|&n| n == 1) {
+            return self;
+        }
+        let longer =
+            space.iter().zip(times).map(|(d, &n)| (d.clone() * Dim::Value(n as i32)).simplify());
+        let out: Vec<Dim> = lead.iter().cloned().chain(longer).collect();
+        // Runtimes know how to enlarge float32 pictures; other types and ranks go the general way.
+        if times.len() == 2 && self.dtype() == DataType::F32 {
+            let images = [e.product(lead), Dim::Value(1)];
+            let flat: Vec<Dim> = images.iter().chain(space).cloned().collect();
+            let scales: Vec<f64> =
+                [1.0, 1.0].into_iter().chain(times.iter().map(|&n| n as f64)).collect();
+            let scales = e.constant(Tensor::floats(DataType::F32, vec![4], &scales));
+            let attributes = [
+                ("mode", "nearest".into()),
+                ("coordinate_transformation_mode", "asymmetric".into()),
+                ("nearest_mode", "floor".into()),
+            ];
+            let inputs = [Some(self.reshape(&flat).id), None, Some(scales.id)];
+            return e.node("Resize", &inputs, &attributes, 1)[0].reshape(&out);
+        }
+        let (mut narrow, mut wide) = (lead.to_vec(), lead.to_vec());
+        for (d, &n) in space.iter().zip(times) {
+            narrow.extend([d.clone(), Dim::Value(1)]);
+            wide.extend([d.clone(), Dim::Value(n as i32)]);
+        }
+        self.reshape(&narrow).expand(&wide).reshape(&out)
+    }
+
     /// The axes in another order.
     pub fn transpose(self, perm: &[usize]) -> Self {
         if perm.iter().enumerate().all(|(i, &p)| i == p) {

@@ -21,8 +21,11 @@ mod scan;
 mod shape;
 mod slice;
 mod window_sums;
+mod winners;
 
+use std::any::Any;
 use std::fmt::Debug;
+use std::rc::Rc;
 
 use super::build::{Emit, Expr};
 use crate::graph::{DataType, Dim, NodeId, ValueId};
@@ -32,7 +35,7 @@ pub use branch::Branch;
 pub use conv::{Conv, ConvTranspose, Geometry};
 pub use einsum::Einsum;
 pub use elements::{CumSum, GatherElements, ScatterElements};
-pub use gather::{Gather, Winners};
+pub use gather::Gather;
 pub use join::{Concat, Sum, add_all};
 pub use local::{Local, Patch, Place, Span, Windows};
 pub use matmul::{MatMul, Side};
@@ -42,6 +45,7 @@ pub use scan::{Scan, Track};
 pub use shape::{Broadcast, Reshape, SumTo, Transpose};
 pub use slice::{Pad, Reverse, Stride, Window};
 pub use window_sums::WindowSums;
+pub use winners::Winners;
 
 /// The identity of a variable within its program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -64,7 +68,7 @@ impl Var {
 }
 
 /// One kind of linear map, written as ONNX operators in two directions.
-pub trait Linear: Debug {
+pub trait Linear: Debug + Any {
     /// The name of the kind in listings.
     fn name(&self) -> &'static str;
 
@@ -96,7 +100,7 @@ pub trait Linear: Debug {
 }
 
 /// A linear map of several variables to several, written in two directions. Every [`Linear`] is one.
-pub trait Map: Debug {
+pub trait Map: Debug + Any {
     /// The name of the kind in listings.
     fn name(&self) -> &'static str;
 
@@ -200,10 +204,10 @@ impl<'e> Lower<'e, '_> {
 }
 
 /// One step of the program.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Step {
     /// What it does.
-    pub map: Box<dyn Map>,
+    pub map: Rc<dyn Map>,
     /// The variables it reads.
     pub inputs: Vec<VarId>,
     /// The variables it defines, at least one.
@@ -220,6 +224,11 @@ pub struct Program {
 }
 
 impl Program {
+    /// The program of these variables and steps, which are in topological order.
+    pub fn of(vars: Vec<Var>, steps: Vec<Step>) -> Self {
+        Self { vars, steps }
+    }
+
     /// Adds a variable that no step defines yet.
     pub fn add_var(&mut self, var: Var) -> VarId {
         self.vars.push(var);
@@ -235,7 +244,7 @@ impl Program {
         output: Var,
     ) -> VarId {
         let output = self.add_var(output);
-        self.steps.push(Step { map: Box::new(map), inputs, outputs: vec![output], node });
+        self.steps.push(Step { map: Rc::new(map), inputs, outputs: vec![output], node });
         output
     }
 
@@ -248,7 +257,7 @@ impl Program {
         outputs: Vec<Var>,
     ) -> Vec<VarId> {
         let outputs: Vec<VarId> = outputs.into_iter().map(|var| self.add_var(var)).collect();
-        self.steps.push(Step { map: Box::new(map), inputs, outputs: outputs.clone(), node });
+        self.steps.push(Step { map: Rc::new(map), inputs, outputs: outputs.clone(), node });
         outputs
     }
 
