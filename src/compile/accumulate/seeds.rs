@@ -3,6 +3,7 @@
 use crate::compile::blocks::Block;
 use crate::compile::build::{Emit, Expr};
 use crate::compile::linear::{Place, Samples, Var};
+use crate::compile::plan;
 use crate::compile::select::{Layer, Neurons};
 use crate::graph::{DataType, Dim, Value, fixed};
 
@@ -18,6 +19,8 @@ pub struct Chosen<'e> {
     /// Which neurons: none for all, `[K]` for every sample, or `[N, K]`.
     pub indices: Option<Expr<'e>>,
     per_sample: bool,
+    /// How many neurons of the layer are chosen, where that is known.
+    among: Option<i64>,
 }
 
 /// Chooses the neurons of a layer whose samples lie at `samples`.
@@ -36,14 +39,16 @@ pub fn choose<'e>(e: &'e Emit, layer: &Layer, samples: Option<&Samples>) -> Chos
         }
     };
     let all = flat.dims()[1].clone();
+    let among = plan::chosen_count(layer).filter(|_| layer.neurons != Neurons::Runtime);
     let listed = |indices: Expr<'e>, count: Dim| {
         let activity = flat.gather(indices, 1).assume(&[batch.clone(), count.clone()]);
         let (indices, samples) = (Some(indices), batch.clone());
-        Chosen { count, samples, activity, indices, per_sample: false }
+        Chosen { count, samples, activity, indices, per_sample: false, among }
     };
     match &layer.neurons {
         Neurons::All => {
-            Chosen { count: all, samples: batch, activity: flat, indices: None, per_sample: false }
+            let (count, samples) = (all, batch);
+            Chosen { count, samples, activity: flat, indices: None, per_sample: false, among }
         }
         Neurons::List(list) => listed(e.ints(list), Dim::Value(list.len() as i32)),
         Neurons::Runtime => {
@@ -58,7 +63,7 @@ pub fn choose<'e>(e: &'e Emit, layer: &Layer, samples: Option<&Samples>) -> Chos
             let top = e.node("TopK", &[Some(flat.id), Some(k.id)], &[("axis", 1.into())], 2);
             let dims = [batch.clone(), count.clone()];
             let (activity, indices) = (top[0].assume(&dims), Some(top[1].assume(&dims)));
-            Chosen { count, samples: batch, activity, indices, per_sample: true }
+            Chosen { count, samples: batch, activity, indices, per_sample: true, among }
         }
     }
 }
@@ -81,6 +86,7 @@ impl<'e> Chosen<'e> {
             activity: part("activity", self.activity),
             indices: Some(indices),
             per_sample: self.per_sample,
+            among: self.among,
             count,
         }
     }
@@ -108,7 +114,10 @@ impl<'e> Chosen<'e> {
             rest = rest / e.int(count);
         }
         let (count, samples) = (self.count.clone(), self.samples.clone());
-        (Place { e, count, samples, positions, counts }, rest)
+        // Of a block it is the whole choice that counts.
+        let crowded = self.among.is_some_and(|chosen| chosen > counts.iter().product());
+        let whole = self.indices.is_none();
+        (Place { e, count, samples, positions, counts, crowded, whole }, rest)
     }
 
     /// One-hot cotangents `[K, ..dims]` of the layer's variable, 1 at the neuron in every sample.

@@ -128,7 +128,8 @@ impl Local for Conv {
         false
     }
 
-    /// The cotangent of one position of one channel is that channel's kernel, taken, not multiplied.
+    /// The cotangent of one position of one channel is that channel's kernel, taken, not multiplied; that
+    /// of one channel by a kernel of one element is that element times it.
     fn pull<'e>(
         &self,
         at: &Lower<'e, '_>,
@@ -138,7 +139,9 @@ impl Local for Conv {
     ) -> Vec<Patch<'e>> {
         let point = windows.output.iter().all(|w| w.length == 1);
         let dense = self.group == 1 && self.geometry.dilations.iter().all(|&d| d == 1);
-        let value = match dy.channel.filter(|_| point && dense) {
+        let ones = |list: &[i64]| list.iter().all(|&n| n == 1);
+        let mixes = ones(&self.geometry.kernel) && ones(&self.geometry.strides);
+        let value = match dy.channel.filter(|_| dense && (point || mixes)) {
             Some(channel) => dy.value * at.coefficient(self.kernel).gather(channel, 0),
             None => {
                 let dy = place.all_neurons(place.all_channels(dy, at.output)).value;

@@ -3,7 +3,8 @@
 //! The cotangent of one position of a convolution's output is zero outside a small window of every
 //! variable before it, so only the windows are computed, each neuron's at its own place. The variables
 //! are `[N, C, s…]` with the samples on axis 0 and any number of spatial axes, none for fully connected
-//! layers. Invariant: what a window holds outside its variable is zero.
+//! layers, for whose neurons all of space is one position. Invariant: what a window holds outside its
+//! variable is zero.
 
 use super::{Lower, Var};
 use crate::compile::build::{Emit, Expr};
@@ -23,6 +24,16 @@ pub struct Span {
 impl Span {
     /// The window that is the position itself.
     pub const POINT: Self = Self { stride: 1, start: 0, length: 1 };
+
+    /// All of an axis of size `size`, whatever the position.
+    pub fn all(size: i64) -> Self {
+        Self { stride: 0, start: 0, length: size }
+    }
+
+    /// Whether it is the first element alone for the neuron of position 0.
+    pub fn is_first(&self) -> bool {
+        self.start == 0 && self.length == 1
+    }
 
     /// The smallest window around both; none where they move at different rates.
     pub fn union(self, other: Self) -> Option<Self> {
@@ -96,23 +107,41 @@ pub struct Place<'e> {
     pub count: Dim,
     /// The number `N` of samples.
     pub samples: Dim,
-    /// The position along each spatial axis, `[K, m]` with `m` 1 or `N`.
+    /// The position along each spatial axis of the layer, `[K, m]` with `m` 1 or `N`.
     pub positions: Vec<Expr<'e>>,
-    /// The number of positions along each spatial axis.
+    /// The number of positions along each spatial axis of the layer.
     pub counts: Vec<i64>,
+    /// Whether there are more neurons than positions, so that many have the same.
+    pub crowded: bool,
+    /// Whether the neurons are those of the whole layer in their order.
+    pub whole: bool,
 }
 
+/// The most elements of the windows of all positions together that are worth keeping.
+const TABLE: i64 = 1 << 24;
+
 impl<'e> Place<'e> {
+    /// The position along a spatial axis, the only one where the layer has no such axis.
+    fn position(&self, axis: usize) -> Expr<'e> {
+        let only = || self.e.int(0).reshape(&[Dim::Value(1), Dim::Value(1)]);
+        self.positions.get(axis).copied().unwrap_or_else(only)
+    }
+
+    /// The number of positions along a spatial axis.
+    fn count_along(&self, axis: usize) -> i64 {
+        self.counts.get(axis).copied().unwrap_or(1)
+    }
+
     /// `[K, m, length]`: the elements of each window along an axis of size `size`; those outside are
     /// moved to the border if `clamp`.
     fn coordinates(&self, axis: usize, span: Span, clamp: Option<i64>) -> Expr<'e> {
         let e = self.e;
-        let position = self.positions[axis];
+        let position = self.position(axis);
         let mut dims = position.dims();
         dims.push(Dim::Value(1));
         let offsets: Vec<i64> = (span.start..span.start + span.length).collect();
         let all = position.reshape(&dims) * e.int(span.stride) + e.ints(&offsets);
-        match clamp.filter(|&size| !span.within(self.counts[axis], size)) {
+        match clamp.filter(|&size| !span.within(self.count_along(axis), size)) {
             Some(size) => all.binary("Max", e.int(0)).binary("Min", e.int(size - 1)),
             None => all,
         }
@@ -150,11 +179,11 @@ impl<'e> Place<'e> {
     pub fn first(&self, windows: &[Span]) -> Expr<'e> {
         let e = self.e;
         let mut stride: i64 = windows.iter().map(|w| w.length).product();
-        let axis = |(position, window): (&Expr<'e>, &Span)| {
+        let axis = |(axis, window): (usize, &Span)| {
             stride /= window.length;
-            *position * e.int(window.stride * stride) + e.int(window.start * stride)
+            self.position(axis) * e.int(window.stride * stride) + e.int(window.start * stride)
         };
-        let sum = self.positions.iter().zip(windows).map(axis).reduce(|a, b| a + b);
+        let sum = windows.iter().enumerate().map(axis).reduce(|a, b| a + b);
         let sum = sum.unwrap_or_else(|| e.int(0));
         let mut dims = sum.dims();
         dims.resize(windows.len() + 3, Dim::Value(1));
@@ -164,7 +193,7 @@ impl<'e> Place<'e> {
     /// 1 inside the variable and 0 outside, `[K, m, 1, w…]`; none where all windows are inside.
     fn inside(&self, windows: &[Span], sizes: &[i64], dtype: DataType) -> Option<Expr<'e>> {
         let axis = |(axis, (&span, &size)): (usize, (&Span, &i64))| {
-            if span.within(self.counts[axis], size) {
+            if span.within(self.count_along(axis), size) {
                 return None;
             }
             let x = self.coordinates(axis, span, None);
@@ -179,6 +208,41 @@ impl<'e> Place<'e> {
     pub fn masked(&self, patch: Patch<'e>, windows: &[Span], var: &Var) -> Patch<'e> {
         let inside = self.inside(windows, &sizes(var), patch.value.dtype());
         Patch { value: inside.map_or(patch.value, |mask| patch.value * mask), ..patch }
+    }
+
+    /// Whether the window is all of an axis of size `size` for every neuron.
+    fn is_all(&self, span: Span, axis: usize, size: i64) -> bool {
+        let still = span.stride == 0 || self.count_along(axis) == 1;
+        still && span.start == 0 && span.length == size
+    }
+
+    /// Every position of the layer, one after another, and which of them each neuron has, `[K]`.
+    fn table(&self) -> Option<(Self, Expr<'e>)> {
+        let e = self.e;
+        let same = self.positions.iter().all(|p| fixed(&p.dims()[1]) == Some(1));
+        if !self.crowded || !same || self.positions.is_empty() {
+            return None;
+        }
+        let count = Dim::Value(self.counts.iter().product::<i64>() as i32);
+        let mut rest = e.range(&count).reshape(&[count.clone(), Dim::Value(1)]);
+        let (mut positions, mut number, mut stride) = (Vec::new(), None, 1);
+        for (&position, &size) in self.positions.iter().zip(&self.counts).rev() {
+            positions.insert(0, rest.binary("Mod", e.int(size)));
+            rest = rest / e.int(size);
+            let part = position * e.int(stride);
+            number = Some(number.map_or(part, |sum: Expr<'e>| sum + part));
+            stride *= size;
+        }
+        let all = Self {
+            e,
+            count,
+            samples: self.samples.clone(),
+            positions,
+            counts: self.counts.clone(),
+            crowded: false,
+            whole: false,
+        };
+        Some((all, number?.reshape(&[self.count.clone()])))
     }
 
     /// What the windows hold of a value that broadcasts to the variable: `[K, n, C, w…]`, of size 1
@@ -196,9 +260,22 @@ impl<'e> Place<'e> {
         own.splice(..0, std::iter::repeat_n(one.clone(), missing));
         let flat = own[2..].iter().all(|d| fixed(d) == Some(1));
         let channel = channel.filter(|_| fixed(&own[1]) != Some(1));
-        if flat && channel.is_none() {
+        let sizes = sizes(var);
+        let all = || {
+            let axes = windows.iter().zip(&sizes).enumerate();
+            axes.into_iter().all(|(axis, (&span, &size))| self.is_all(span, axis, size))
+        };
+        if channel.is_none() && (flat || all()) {
             own.insert(0, one);
             return value.reshape(&own);
+        }
+        let elements = windows.iter().map(|w| w.length).chain(self.counts.iter().copied());
+        let elements = elements.fold(fixed(&own[1]).unwrap_or(1), i64::saturating_mul);
+        if channel.is_none()
+            && elements <= TABLE
+            && let Some((all, number)) = self.table()
+        {
+            return all.patch(value, var, windows, None).gather(number, 0);
         }
         let mut out: Vec<Dim> = vec![one.clone(); own.len() - 2];
         let (numbers, space) = if flat {
@@ -206,7 +283,6 @@ impl<'e> Place<'e> {
         } else {
             own[2..].clone_from_slice(&var.dims[2..]);
             out = windows.iter().map(|w| Dim::Value(w.length as i32)).collect();
-            let sizes = sizes(var);
             (self.numbers(windows, &sizes), sizes.iter().product())
         };
         let full = value.expand(&own);
@@ -296,7 +372,7 @@ impl<'e> Place<'e> {
 
     /// `[K, n, C, …, length, …]` with the windows of one axis in their places among zeros.
     fn spread(&self, x: Expr<'e>, axis: usize, span: Span, size: i64) -> Expr<'e> {
-        if span.start == 0 && span.length == size && self.counts[axis] == 1 {
+        if self.is_all(span, axis, size) {
             return x;
         }
         let (one, wide) = (Dim::Value(1), Dim::Value(size as i32));

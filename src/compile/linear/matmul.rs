@@ -16,7 +16,7 @@ pub enum Side {
 
 /// `y = A·x` or `y = x·A` over the last two axes; leading axes of `A` broadcast to those of `x`.
 /// Transposed: the product with the transposed matrix on the same side.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct MatMul {
     /// The matrix `A`, of rank 2 or more.
     pub matrix: ValueId,
@@ -71,12 +71,17 @@ impl Local for MatMul {
     fn pull<'e>(
         &self,
         at: &Lower<'e, '_>,
-        _: &Place<'e>,
+        place: &Place<'e>,
         _: &Windows,
         dy: Patch<'e>,
     ) -> Vec<Patch<'e>> {
         let matrix = at.coefficient(self.matrix);
         let value = match dy.channel {
+            Some(_) if place.whole && at.output.dims[1] == place.count => {
+                let rows = swapped(matrix, !self.transpose);
+                let dims = rows.dims();
+                dy.value * rows.reshape(&[dims[0].clone(), Dim::Value(1), dims[1].clone()])
+            }
             None => self.product(at, dy.value, !self.transpose),
             Some(channel) if self.transpose => dy.value * matrix.gather(channel, 0),
             Some(channel) => dy.value * matrix.gather(channel, 1).transpose(&[1, 2, 0]),
@@ -87,7 +92,15 @@ impl Local for MatMul {
 
 impl MatMul {
     fn product<'e>(&self, at: &Lower<'e, '_>, x: Expr<'e>, transpose: bool) -> Expr<'e> {
-        let matrix = at.coefficient(self.matrix);
+        self.of(x, at.coefficient(self.matrix), transpose)
+    }
+
+    /// The transposed product of `dy` with what stands for the matrix.
+    pub(super) fn against<'e>(&self, dy: Expr<'e>, matrix: Expr<'e>) -> Expr<'e> {
+        self.of(dy, matrix, !self.transpose)
+    }
+
+    fn of<'e>(&self, x: Expr<'e>, matrix: Expr<'e>, transpose: bool) -> Expr<'e> {
         match (self.side, transpose) {
             (Side::Right, true) if matrix.rank() == 2 => self.gemm(x, matrix),
             (Side::Right, _) => x.binary("MatMul", swapped(matrix, transpose)),

@@ -1,9 +1,9 @@
 //! Steps that move or repeat elements by their axes.
 
 use super::scale::only;
-use super::{Linear, Lower, Samples, Var};
+use super::{Linear, Local, Lower, Patch, Place, Samples, Span, Var, Windows};
 use crate::compile::build::Expr;
-use crate::graph::Dim;
+use crate::graph::{Dim, fixed};
 
 /// The same elements in row-major order under the output's dimensions. Transposed: back again.
 #[derive(Debug)]
@@ -25,6 +25,34 @@ impl Linear for Reshape {
     fn samples(&self, inputs: &[(&Var, &Samples)], output: &Var) -> Option<Samples> {
         let (input, samples) = inputs[0];
         samples.reshaped(&input.dims, &output.dims)
+    }
+
+    fn local(&self) -> Option<&dyn Local> {
+        Some(self)
+    }
+}
+
+/// Spatial axes of size 1 come and go.
+impl Local for Reshape {
+    fn reach(&self, inputs: &[&Var], output: &Var, windows: &[Span]) -> Option<Vec<Vec<Span>>> {
+        let (from, to) = (&inputs[0].dims, &output.dims);
+        let points = windows.iter().all(Span::is_first);
+        let single = |dims: &[Dim]| dims.iter().skip(2).all(|d| fixed(d) == Some(1));
+        let same = from.len() >= 2 && to.len() >= 2 && from[..2] == to[..2];
+        (same && points && single(from) && single(to))
+            .then(|| vec![vec![Span::all(1); from.len() - 2]])
+    }
+
+    fn pull<'e>(
+        &self,
+        at: &Lower<'e, '_>,
+        _: &Place<'e>,
+        _: &Windows,
+        dy: Patch<'e>,
+    ) -> Vec<Patch<'e>> {
+        let mut dims = dy.value.dims();
+        dims.resize(at.inputs[0].dims.len() + 1, Dim::Value(1));
+        vec![Patch { value: dy.value.reshape(&dims), ..dy }]
     }
 }
 
@@ -106,6 +134,38 @@ impl Linear for SumTo {
         let (input, samples) = inputs[0];
         let axis = samples.axis.checked_sub(input.dims.len() - output.dims.len())?;
         (output.dims[axis] == input.dims[samples.axis]).then(|| Samples { axis, ..samples.clone() })
+    }
+
+    fn local(&self) -> Option<&dyn Local> {
+        Some(self)
+    }
+}
+
+/// A sum over space reaches all of it.
+impl Local for SumTo {
+    fn reach(&self, inputs: &[&Var], output: &Var, windows: &[Span]) -> Option<Vec<Vec<Span>>> {
+        let (from, to) = (&inputs[0].dims, &output.dims);
+        let same = from.len() == to.len() && from.len() >= 2 && from[..2] == to[..2];
+        let axis = |(window, (wide, narrow)): (&Span, (&Dim, &Dim))| match wide == narrow {
+            true => Some(*window),
+            false => fixed(wide).map(Span::all).filter(|_| window.is_first()),
+        };
+        let pairs = windows.iter().zip(from.iter().zip(to).skip(2));
+        same.then(|| pairs.map(axis).collect::<Option<Vec<_>>>()).flatten().map(|spans| vec![spans])
+    }
+
+    fn pull<'e>(
+        &self,
+        _: &Lower<'e, '_>,
+        _: &Place<'e>,
+        windows: &Windows,
+        dy: Patch<'e>,
+    ) -> Vec<Patch<'e>> {
+        let mut dims = dy.value.dims();
+        for (dim, window) in dims[3..].iter_mut().zip(&windows.inputs[0]) {
+            *dim = Dim::Value(window.length as i32);
+        }
+        vec![Patch { value: dy.value.expand(&dims), ..dy }]
     }
 }
 

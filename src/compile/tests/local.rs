@@ -111,6 +111,36 @@ fn poolings() {
     local(&format!("{conv} {pooled} q = Exp (p) y = Conv <pads=[1,1,0,0]> (q, v)"), [6, 6]);
 }
 
+/// Checks a layer `y` `[N, C]` behind the mean over space, whose neurons see one channel up to `seen`.
+#[track_caller]
+fn one_channel(nodes: &str, seen: usize) {
+    let constants = WEIGHTS.replace("float[", "double[")
+        + ", double[3,2,1,1] mix = {0.3,-0.2,0.5,0.1,-0.4,0.2}, int64[2] end2 = {2,3}";
+    let model = model("double[N,2,13,12]", "double[N,C]", &constants, nodes);
+    let (_, summary) = chosen(&model, "all", Direction::Reverse);
+    let vars = (0..).map(crate::compile::linear::VarId).take(20);
+    let found = vars.filter(|&var| summary.plan.sights[0].one_channel(var)).count();
+    assert_eq!(found, seen, "{nodes}");
+    for (samples, neurons) in [(1, "all"), (2, "all"), (2, "top:2"), (1, "2,0")] {
+        let dims = [samples, 2, 13, 12];
+        let x = values(dims.iter().product());
+        let outputs =
+            |direction| run(&chosen(&model, neurons, direction).0, &dims, DataType::F64, &x);
+        same(&outputs(Direction::Reverse), &outputs(Direction::Forward), nodes);
+    }
+}
+
+#[test]
+fn means_over_space_and_convolutions_of_one_element() {
+    for (pool, seen) in
+        [("GlobalAveragePool (r)", 5), ("GlobalMaxPool (r)", 4), ("ReduceMean (r, end2)", 5)]
+    {
+        let head = format!("g = {pool} y = Flatten (g)");
+        one_channel(&format!("h = Conv (x, mix, b) r = Relu (h) {head}"), seen);
+        one_channel(&format!("h = Conv (x, w, b) r = Relu (h) {head}"), seen);
+    }
+}
+
 #[test]
 fn branches_join_in_the_wider_window() {
     let conv = "h = Conv <pads=[1,1,1,1]> (x, w, b) r = Relu (h)";
