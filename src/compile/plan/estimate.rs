@@ -75,11 +75,13 @@ impl Estimate {
         let at_once: f64 =
             self.needs().zip(&self.counts).map(|(need, &n)| need * size(n) as f64).sum();
         let left = allowed - self.outputs();
+        // Where little but the rows themselves is held, blocks only copy them once more.
+        let light = self.back.iter().all(|costs| total(costs).held <= self.row);
         let block = |(layer, need): (&Layer, f64)| {
             let count = chosen_count(layer).filter(|_| layer.neurons != Neurons::Runtime)?;
             let most = match asked {
                 Some(asked) => asked,
-                None if at_once <= AT_ONCE.min(left) => return None,
+                None if at_once <= left && (at_once <= AT_ONCE || light) => return None,
                 None => ((WORKING_SET.min(left) / need) as i64).max(1),
             };
             (most < count).then(|| even(count, most))
