@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::build::{Emit, Expr};
+use super::fuse::{Fused, fuse};
 use super::linear::{Program, Step, Sum, Var, VarId};
 use super::rules::{self, Constant};
 use crate::error::{Error, Result};
@@ -22,6 +23,8 @@ pub struct Linearised {
     pub vars: HashMap<ValueId, VarId>,
     affine: Vec<Affine>,
     infinite: Reach,
+    /// The steps of every operator, before any were fused.
+    operators: Option<Program>,
 }
 
 /// The largest constant that is searched for infinities, in bytes: masks are smaller, and weights
@@ -36,6 +39,8 @@ struct Affine {
     output: VarId,
     value: ValueId,
     constant: Constant,
+    /// The variable it is added to once steps are fused, and the factor it then has.
+    moved: Option<(VarId, ValueId)>,
 }
 
 /// One operator's constant part.
@@ -78,7 +83,15 @@ pub fn linearise(
     let layers = layers.iter().map(reached).collect::<Result<_>>()?;
     e.check()?;
     let infinite = e.graph(behind_infinities);
-    Ok(Linearised { program: program.into_inner(), input: start, layers, vars, affine, infinite })
+    Ok(Linearised {
+        program: program.into_inner(),
+        input: start,
+        layers,
+        vars,
+        affine,
+        infinite,
+        operators: None,
+    })
 }
 
 /// Everything that is computed from constants with infinite elements, such as attention masks.
@@ -141,13 +154,26 @@ fn linearise_node(
         if affine_part {
             let steps = from..program.steps().len();
             let inputs = changing.clone();
-            affine.push(Affine { node, steps, inputs, output, value, constant });
+            affine.push(Affine { node, steps, inputs, output, value, constant, moved: None });
         }
     }
     Ok(())
 }
 
 impl Linearised {
+    /// Fuses steps. Where `all` is asked for, every value of the model keeps its variable.
+    pub fn fuse(&mut self, e: &Emit, all: bool) {
+        let kept = self.layers.iter().copied().chain([self.input]);
+        let kept = kept.chain(self.vars.values().copied().filter(|_| all));
+        let added = self.affine.iter().map(|affine| affine.output);
+        let Fused { program, moved } = fuse(e, &self.program, kept, added);
+        for affine in &mut self.affine {
+            let of = |(from, _, _): &&(VarId, VarId, ValueId)| *from == affine.output;
+            affine.moved = moved.iter().find(of).map(|&(_, to, factor)| (to, factor));
+        }
+        self.operators = Some(std::mem::replace(&mut self.program, program));
+    }
+
     /// The constant part of every operator that has one, in topological order.
     pub fn terms<'e>(&self, e: &'e Emit) -> Vec<Term<'e>> {
         self.affine
@@ -160,7 +186,13 @@ impl Linearised {
                 };
                 let dtype = self.program.var(affine.output).dtype;
                 let value = self.finite(value.cast(dtype));
-                Term { node: affine.node, output: affine.output, value }
+                match affine.moved {
+                    None => Term { node: affine.node, output: affine.output, value },
+                    Some((output, factor)) => {
+                        let value = value * e.expr(factor).cast(dtype);
+                        Term { node: affine.node, output, value }
+                    }
+                }
             })
             .collect()
     }
@@ -190,14 +222,15 @@ impl Linearised {
     /// `y − L(x)`: the operator's linear map, applied to its own inputs, taken from its output.
     fn remainder<'e>(&self, e: &'e Emit, affine: &Affine) -> Expr<'e> {
         let one = Dim::Value(1);
-        let mut values: Vec<Option<Expr>> = vec![None; self.program.var_count()];
+        let program = self.operators.as_ref().unwrap_or(&self.program);
+        let mut values: Vec<Option<Expr>> = vec![None; program.var_count()];
         for &(var, value) in &affine.inputs {
-            let dims = self.program.var(var).seeded(&one);
-            let x = e.expr(value).cast(self.program.var(var).dtype);
+            let dims = program.var(var).seeded(&one);
+            let x = e.expr(value).cast(program.var(var).dtype);
             values[var.0] = Some(self.finite(x).reshape(&dims));
         }
-        self.program.push(e, &self.program.steps()[affine.steps.clone()], &one, &mut values);
-        let var = self.program.var(affine.output);
+        program.push(e, &program.steps()[affine.steps.clone()], &one, &mut values);
+        let var = program.var(affine.output);
         let y = e.expr(affine.value).cast(var.dtype);
         match values[affine.output.0] {
             Some(linear) => y - linear.reshape(&var.dims),

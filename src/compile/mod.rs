@@ -3,6 +3,7 @@
 pub mod accumulate;
 pub mod blocks;
 pub mod build;
+mod fuse;
 pub mod infer;
 mod layers;
 pub mod linear;
@@ -107,7 +108,8 @@ pub fn transform(model: Model, options: &Options) -> Result<(Model, Summary)> {
     let kept: HashSet<NodeId> = order.iter().copied().collect();
     let opset = model.opset();
     let e = Emit::new(std::mem::take(&mut model.graph), opset);
-    let network = linearise(&e, &order, input, &values)?;
+    let mut network = linearise(&e, &order, input, &values)?;
+    network.fuse(&e, options.emit.iter().any(|q| q.is_of_switches()));
     let sample = sample_dims(&e, input, &layers);
     let samples = sample_places(&e, &network, input, &layers)?;
     let plan = plan::plan(&network, samples.as_deref(), &sample, &layers, &options.limits)?;

@@ -2,6 +2,7 @@
 //! types, and forms that a case of one node can't show.
 
 mod blocks;
+mod fuse;
 mod local;
 mod second_order;
 

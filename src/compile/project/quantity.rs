@@ -61,6 +61,11 @@ impl Quantity {
         matches!(self, Self::Weights | Self::Centre | Self::Icd) || self.is_singular()
     }
 
+    /// Whether it tells of the switches of the model.
+    pub fn is_of_switches(self) -> bool {
+        matches!(self, Self::Radius | Self::State)
+    }
+
     /// Whether it comes from the singular pattern analysis.
     pub fn is_singular(self) -> bool {
         matches!(self, Self::Patterns | Self::SingularValues | Self::Mixing | Self::Power)
