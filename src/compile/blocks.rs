@@ -5,12 +5,12 @@
 //! stacks what were the outputs. What does not depend on the block, the forward pass and the masks, stays
 //! outside and is computed once. Invariant: no node of the model itself is moved.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::build::{Emit, Expr};
 use super::simplify::remove_unused_constants;
 use crate::error::{Error, Result};
-use crate::graph::{Attr, Dim, Facts, Graph, Node, NodeId, Value, ValueId, fixed};
+use crate::graph::{Attr, Dim, Facts, Graph, Node, NodeId, Reach, Value, ValueId, fixed};
 
 /// The largest constant, in bytes, that a body gets a copy of; larger ones are read from around.
 const SMALL: usize = 512;
@@ -164,9 +164,11 @@ fn body(graph: &Graph, ends: &Ends) -> Result<Graph> {
         body.inputs.push(id);
         ids.insert(element, id);
     }
-    let inside = |id: &NodeId| reach.has_node(*id) && wanted.has_node(*id);
+    let kernels = kernels(graph, &reach);
+    let inside =
+        |id: &NodeId| wanted.has_node(*id) && (reach.has_node(*id) || kernels.contains(id));
     for node in graph.topological()?.into_iter().filter(inside) {
-        copy_node(graph, &mut body, node, &mut ids)?;
+        copy_node(graph, &mut body, (node, reach.has_node(node)), &mut ids)?;
     }
     for output in &ends.outputs {
         match ids.get(output) {
@@ -180,10 +182,40 @@ fn body(graph: &Graph, ends: &Ends) -> Result<Graph> {
     Ok(body)
 }
 
+/// The nodes outside that make kernels of the convolutions inside from constants. Runtimes lay a kernel
+/// out beforehand only where it is made beside the convolution.
+fn kernels(graph: &Graph, reach: &Reach) -> HashSet<NodeId> {
+    let convolutions = graph.nodes().filter(|(id, node)| reach.has_node(*id) && node.is("Conv"));
+    let made = convolutions.filter_map(|(_, node)| graph.producer(node.input(1)?));
+    let mut found = HashSet::new();
+    for id in made {
+        from_constants(graph, id, &mut found);
+    }
+    found
+}
+
+/// Whether a node depends on constants alone; it and those before it are added to `found`.
+fn from_constants(graph: &Graph, id: NodeId, found: &mut HashSet<NodeId>) -> bool {
+    let node = graph.node(id);
+    let constant = |value: &ValueId, found: &mut HashSet<NodeId>| {
+        graph.value(*value).tensor.is_some()
+            || graph.producer(*value).is_some_and(|id| from_constants(graph, id, found))
+    };
+    let emitted = |value: &ValueId| graph.value(*value).name.starts_with("slp/");
+    let all = node.captures.is_empty()
+        && node.outputs.iter().flatten().all(emitted)
+        && node.inputs.iter().flatten().count() > 0
+        && node.inputs.iter().flatten().all(|value| constant(value, found));
+    if all {
+        found.insert(id);
+    }
+    all
+}
+
 fn copy_node(
     graph: &Graph,
     body: &mut Graph,
-    id: NodeId,
+    (id, moves): (NodeId, bool),
     ids: &mut HashMap<ValueId, ValueId>,
 ) -> Result<()> {
     let node = graph.node(id);
@@ -210,7 +242,11 @@ fn copy_node(
         outputs.push(match output {
             None => None,
             Some(output) => {
-                let copy = body.add_value(graph.value(*output).clone())?;
+                let mut copy = graph.value(*output).clone();
+                if !moves {
+                    copy.name += ":block";
+                }
+                let copy = body.add_value(copy)?;
                 ids.insert(*output, copy);
                 Some(copy)
             }
@@ -218,6 +254,20 @@ fn copy_node(
     }
     body.add_node(Node { inputs, outputs, captures, ..node.clone() })?;
     Ok(())
+}
+
+/// Removes those of the nodes that nothing reads any more.
+fn remove_idle(graph: &mut Graph, mut nodes: HashSet<NodeId>) {
+    loop {
+        let read =
+            |value: &ValueId| !graph.consumers(*value).is_empty() || graph.outputs.contains(value);
+        let idle = |id: &&NodeId| !graph.node(**id).outputs.iter().flatten().any(read);
+        let Some(&id) = nodes.iter().find(idle) else { break };
+        let outputs: Vec<ValueId> = graph.node(id).outputs.iter().flatten().copied().collect();
+        graph.remove_node(id);
+        outputs.into_iter().for_each(|output| graph.remove_value(output));
+        nodes.remove(&id);
+    }
 }
 
 /// Takes what has moved into the body out of the graph, with the copies that kept its sequences.
@@ -228,6 +278,7 @@ fn remove(graph: &mut Graph, ends: &Ends) -> Vec<Part> {
     });
     let parts = parts.collect();
     let reach = graph.descendants(ends.elements.iter().map(|(element, _)| *element));
+    let kernels = kernels(graph, &reach);
     let gone: Vec<NodeId> = graph
         .nodes()
         .filter(|(id, node)| {
@@ -244,5 +295,6 @@ fn remove(graph: &mut Graph, ends: &Ends) -> Vec<Part> {
         outputs.into_iter().for_each(|output| graph.remove_value(output));
     }
     ends.elements.iter().for_each(|(element, _)| graph.remove_value(*element));
+    remove_idle(graph, kernels);
     parts
 }

@@ -112,7 +112,9 @@ pub fn transform(model: Model, options: &Options) -> Result<(Model, Summary)> {
     network.fuse(&e, options.emit.iter().any(|q| q.is_of_switches()));
     let sample = sample_dims(&e, input, &layers);
     let samples = sample_places(&e, &network, input, &layers)?;
-    let plan = plan::plan(&network, samples.as_deref(), &sample, &layers, &options.limits)?;
+    let whole = options.emit.iter().any(|q| q.is_singular());
+    let limits = Limits { whole, ..options.limits.clone() };
+    let plan = plan::plan(&network, samples.as_deref(), &sample, &layers, &limits)?;
     check_blocks(&layers, &plan, options)?;
     let notes =
         project_layers(&e, &network, (input, &order), &layers, (&sample, samples), &plan, options)?;

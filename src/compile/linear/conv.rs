@@ -253,9 +253,9 @@ const WIDE: i64 = 32;
 /// The pads of the Conv with a flipped kernel that is the same map as ConvTranspose, where runtimes
 /// compute that faster: over neighbouring windows, to many channels.
 fn flips(geometry: &Geometry, group: i64, channels: &Dim) -> Option<Vec<i64>> {
+    let point = geometry.kernel.iter().all(|&k| k == 1);
     let wide = fixed(channels).is_some_and(|n| n >= WIDE);
     let neighbours = geometry.strides.iter().all(|&s| s == 1);
-    let point = geometry.kernel.iter().all(|&k| k == 1);
     let rest = |pads: &[i64]| -> Vec<i64> {
         (0..geometry.rank()).map(|axis| geometry.reach(axis) - 1 - pads[axis]).collect()
     };

@@ -242,7 +242,7 @@ impl<'e> Place<'e> {
             crowded: false,
             whole: false,
         };
-        Some((all, number?.reshape(&[self.count.clone()])))
+        Some((all, number?.reshape(std::slice::from_ref(&self.count))))
     }
 
     /// What the windows hold of a value that broadcasts to the variable: `[K, n, C, w…]`, of size 1

@@ -1,7 +1,7 @@
 //! Time and memory of the roads that the plan chooses from.
 
 use super::cost::{self, Assumed, Cost};
-use super::{Direction, Sight, chosen_count, size};
+use super::{Direction, Limits, Sight, chosen_count, size};
 use crate::compile::linearise::Linearised;
 use crate::compile::select::{Layer, Neurons, neuron_count};
 use crate::graph::Dim;
@@ -10,7 +10,7 @@ use crate::graph::Dim;
 /// cores holds, beyond which a larger block gains nothing.
 const WORKING_SET: f64 = 16e6;
 /// Whole layers are projected at once up to this many bytes.
-const AT_ONCE: f64 = 256e6;
+const AT_ONCE: f64 = 48e6;
 /// Tensors of a row's size that its projections need besides the outputs.
 const ROWS: f64 = 4.0;
 /// Tensors of a row's size among the outputs.
@@ -71,7 +71,7 @@ impl Estimate {
     }
 
     /// How many neurons of each layer are projected at a time; none for all of them.
-    pub fn blocks(&self, layers: &[Layer], allowed: f64, asked: Option<i64>) -> Vec<Option<i64>> {
+    pub fn blocks(&self, layers: &[Layer], allowed: f64, limits: &Limits) -> Vec<Option<i64>> {
         let at_once: f64 =
             self.needs().zip(&self.counts).map(|(need, &n)| need * size(n) as f64).sum();
         let left = allowed - self.outputs();
@@ -79,9 +79,11 @@ impl Estimate {
         let light = self.back.iter().all(|costs| total(costs).held <= self.row);
         let block = |(layer, need): (&Layer, f64)| {
             let count = chosen_count(layer).filter(|_| layer.neurons != Neurons::Runtime)?;
-            let most = match asked {
+            let most = match limits.block {
                 Some(asked) => asked,
-                None if at_once <= left && (at_once <= AT_ONCE || light) => return None,
+                None if at_once <= left && (at_once <= AT_ONCE || light || limits.whole) => {
+                    return None;
+                }
                 None => ((WORKING_SET.min(left) / need) as i64).max(1),
             };
             (most < count).then(|| even(count, most))

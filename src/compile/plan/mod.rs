@@ -65,6 +65,8 @@ pub struct Limits {
     pub memory: Option<u64>,
     /// How many neurons are projected at a time; decided from the memory if none.
     pub block: Option<i64>,
+    /// Whether all rows of a layer are needed at once, so that blocks are taken only for want of memory.
+    pub whole: bool,
     /// The sizes that symbolic dimensions are taken to have.
     pub assumed: Assumed,
 }
@@ -91,7 +93,7 @@ pub fn plan(
     let direction = limits.direction.unwrap_or_else(|| estimate.direction(allowed));
     let blocks = match direction {
         Direction::Forward => vec![None; layers.len()],
-        Direction::Reverse => estimate.blocks(layers, allowed, limits.block),
+        Direction::Reverse => estimate.blocks(layers, allowed, limits),
     };
     let memory = estimate.memory(direction, &blocks);
     if memory > allowed {
