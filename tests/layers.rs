@@ -25,14 +25,15 @@ const ROOMS: [(&str, &[&str]); 11] = [
 ];
 
 /// The stages of the compiler that each stage may import: none that comes after it.
-const STAGES: [(&str, &[&str]); 15] = [
+const STAGES: [(&str, &[&str]); 16] = [
     ("normalise", &[]),
     ("infer", &[]),
     ("build", &["infer"]),
     ("linear", &["build", "infer"]),
     ("rules", &["build", "linear", "infer"]),
     ("select", &["rules"]),
-    ("linearise", &["build", "linear", "rules"]),
+    ("fuse", &["build", "linear"]),
+    ("linearise", &["build", "linear", "rules", "fuse"]),
     ("plan", &["linear", "select", "linearise"]),
     ("simplify", &["infer"]),
     ("blocks", &["build", "simplify"]),
