@@ -7,6 +7,5 @@ for data in ${DATASETS:-mnist_1000 cifar10_1017}; do
         series+=("${data%_*} $labels=$models/2conv_${data%_*}_$labels.onnx@$SLPC_TESTDATA/$data.npz")
     done
 done
-slpc capacity "${series[@]}" --data "$SLPC_TESTDATA/mnist_1000.npz" \
-    --preprocess unit --limit "${LIMIT:-100}" \
+slpc capacity "${series[@]}" --preprocess unit --limit "${LIMIT:-100}" \
     --chart "$OUT/figure6.svg" --csv "$OUT/figure6.csv" "$@"

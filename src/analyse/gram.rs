@@ -1,7 +1,11 @@
 //! Gram matrices, accumulated in double precision without storing V.
 
-use ndarray::linalg::general_mat_mul;
-use ndarray::{Array2, ArrayView2, Axis, Slice};
+use faer::linalg::matmul::triangular::{
+    BlockStructure::{Rectangular, TriangularLower},
+    matmul,
+};
+use faer::{Accum, Mat, MatMut, MatRef, get_global_parallelism};
+use ndarray::{Array2, ArrayView1, ArrayView2, Axis, Slice};
 
 use super::spectrum::{Spectrum, values, vectors};
 use crate::error::{Error, Result};
@@ -10,24 +14,37 @@ use crate::error::{Error, Result};
 /// neurons at some components.
 #[derive(Clone, Debug)]
 pub struct Inner {
-    sum: Array2<f64>,
+    sum: Sum,
+    neurons: usize,
     components: usize,
 }
 
 impl Inner {
     /// The sum over no component yet, for `neurons` neurons.
     pub fn new(neurons: usize) -> Self {
-        Self { sum: Array2::zeros((neurons, neurons)), components: 0 }
+        Self { sum: Sum::new(neurons), neurons, components: 0 }
     }
 
-    /// Takes in ν̂ of all neurons at further components, `[M, b]`.
+    /// The same among `neurons` in all, of which the others have no ν̂.
+    pub fn among(self, neurons: usize) -> Self {
+        Self { neurons, ..self }
+    }
+
+    /// Takes in ν̂ of all neurons at further components, `[M, b]`; neurons without any are skipped.
     ///
     /// # Errors
     /// When the block has another number of neurons.
     pub fn add(&mut self, block: ArrayView2<'_, f64>) -> Result<()> {
-        fits("neurons", block.nrows(), self.sum.nrows())?;
-        general_mat_mul(1.0, &block, &block.t(), 1.0, &mut self.sum);
+        fits("neurons", block.nrows(), self.sum.side())?;
         self.components += block.ncols();
+        let rows = block.rows().into_iter().enumerate();
+        let seen: Vec<usize> = rows.filter(|(_, row)| !is_zero(*row)).map(|(i, _)| i).collect();
+        let mut part = Mat::zeros(block.ncols(), seen.len());
+        for (column, &row) in seen.iter().enumerate() {
+            let to = part.col_as_slice_mut(column);
+            to.iter_mut().zip(block.row(row)).for_each(|(to, &v)| *to = v);
+        }
+        self.sum.add(part.transpose(), &seen);
         Ok(())
     }
 
@@ -36,7 +53,7 @@ impl Inner {
     /// # Errors
     /// When a value was not finite, or the eigenvalues do not converge.
     pub fn spectrum(&self) -> Result<Spectrum> {
-        values(self.sum.view(), self.most())
+        values(&self.sum.0, self.neurons, self.most())
     }
 
     /// The singular values and the rows of H, `[R, M]`.
@@ -44,11 +61,11 @@ impl Inner {
     /// # Errors
     /// As [`Inner::spectrum`].
     pub fn mixtures(&self) -> Result<(Spectrum, Array2<f64>)> {
-        vectors(self.sum.view(), self.most())
+        vectors(&self.sum.0, self.most())
     }
 
     fn most(&self) -> usize {
-        self.components.min(self.sum.nrows())
+        self.components.min(self.neurons)
     }
 }
 
@@ -56,7 +73,7 @@ impl Inner {
 /// all components.
 #[derive(Clone, Debug)]
 pub struct Outer {
-    sum: Array2<f64>,
+    sum: Sum,
     neurons: usize,
 }
 
@@ -75,7 +92,7 @@ const TOGETHER: usize = 64;
 impl Outer {
     /// The sum over no neuron yet, for `components` input components.
     pub fn new(components: usize) -> Self {
-        Self { sum: Array2::zeros((components, components)), neurons: 0 }
+        Self { sum: Sum::new(components), neurons: 0 }
     }
 
     /// Takes in ν̂ of further neurons, `[b, d]`.
@@ -86,44 +103,35 @@ impl Outer {
     /// # Errors
     /// When the block has another number of components.
     pub fn add(&mut self, block: ArrayView2<'_, f64>) -> Result<()> {
-        let components = self.sum.nrows();
+        let components = self.sum.side();
         fits("input components", block.ncols(), components)?;
         self.neurons += block.nrows();
-        let mut rows: Vec<(usize, usize)> = block
-            .rows()
-            .into_iter()
-            .enumerate()
-            .filter_map(|(row, values)| Some((values.iter().position(|&v| v != 0.0)?, row)))
-            .collect();
-        rows.sort_unstable();
+        let block = block.as_standard_layout();
+        let all: Vec<&[f64]> = block.rows().into_iter().filter_map(|row| row.to_slice()).collect();
+        let begins = |row: &[f64]| row.iter().position(|&v| v != 0.0);
+        let mut rows: Vec<(usize, &[f64])> =
+            all.into_iter().filter_map(|row| Some((begins(row)?, row))).collect();
+        rows.sort_by_key(|&(first, _)| first);
+        let rows: Vec<&[f64]> = rows.into_iter().map(|(_, row)| row).collect();
         let mut wide = Vec::new();
         for near in rows.chunks(TOGETHER) {
-            let near: Vec<usize> = near.iter().map(|&(_, row)| row).collect();
-            let touched = touched(block, &near);
-            if touched.len() > components / 2 {
-                wide.extend(near);
-            } else {
-                self.add_part(block, &near, &touched);
+            let touched = touched(near);
+            match touched.len() > components / 2 {
+                true => wide.extend(near),
+                false => self.add_part(near, &touched),
             }
         }
-        if !wide.is_empty() {
-            let rows = block.select(Axis(0), &wide);
-            general_mat_mul(1.0, &rows.t(), &rows, 1.0, &mut self.sum);
-        }
+        self.add_part(&wide, &touched(&wide));
         Ok(())
     }
 
-    fn add_part(&mut self, block: ArrayView2<'_, f64>, rows: &[usize], touched: &[usize]) {
-        let part = Array2::from_shape_fn((rows.len(), touched.len()), |(i, j)| {
-            block[[rows[i], touched[j]]]
-        });
-        let product = part.t().dot(&part);
-        for (values, &i) in product.rows().into_iter().zip(touched) {
-            let mut row = self.sum.row_mut(i);
-            for (value, &j) in values.iter().zip(touched) {
-                row[j] += value;
-            }
+    fn add_part(&mut self, rows: &[&[f64]], touched: &[usize]) {
+        let mut part = Mat::zeros(touched.len(), rows.len());
+        for (column, row) in rows.iter().enumerate() {
+            let to = part.col_as_slice_mut(column);
+            to.iter_mut().zip(touched).for_each(|(to, &place)| *to = row[place]);
         }
+        self.sum.add(part.as_ref(), touched);
     }
 
     /// The singular values.
@@ -131,7 +139,7 @@ impl Outer {
     /// # Errors
     /// When a value was not finite, or the eigenvalues do not converge.
     pub fn spectrum(&self) -> Result<Spectrum> {
-        values(self.sum.view(), self.most())
+        values(&self.sum.0, self.sum.side(), self.most())
     }
 
     /// The singular values and the patterns.
@@ -139,12 +147,47 @@ impl Outer {
     /// # Errors
     /// As [`Outer::spectrum`].
     pub fn axes(&self) -> Result<Axes> {
-        let (spectrum, patterns) = vectors(self.sum.view(), self.most())?;
+        let (spectrum, patterns) = vectors(&self.sum.0, self.most())?;
         Ok(Axes { spectrum, patterns })
     }
 
     fn most(&self) -> usize {
-        self.neurons.min(self.sum.nrows())
+        self.neurons.min(self.sum.side())
+    }
+}
+
+/// A symmetric sum, of which the lower triangle is held.
+#[derive(Clone, Debug)]
+struct Sum(Mat<f64>);
+
+impl Sum {
+    fn new(side: usize) -> Self {
+        Self(Mat::zeros(side, side))
+    }
+
+    fn side(&self) -> usize {
+        self.0.nrows()
+    }
+
+    /// Adds `part partᵀ` at the rows and columns `places`, which rise.
+    fn add(&mut self, part: MatRef<'_, f64>, places: &[usize]) {
+        let count = places.len();
+        let par = get_global_parallelism();
+        let multiply = |to: MatMut<'_, f64>, how| {
+            let (left, right) = (part, part.transpose());
+            matmul(to, TriangularLower, how, left, Rectangular, right, Rectangular, 1.0, par);
+        };
+        if count == self.side() {
+            return multiply(self.0.as_mut(), Accum::Add);
+        }
+        let mut product = Mat::zeros(count, count);
+        multiply(product.as_mut(), Accum::Replace);
+        for (j, &column) in places.iter().enumerate() {
+            let sums = self.0.col_as_slice_mut(column);
+            for (&row, value) in places[j..].iter().zip(&product.col_as_slice(j)[j..]) {
+                sums[row] += value;
+            }
+        }
     }
 }
 
@@ -167,14 +210,16 @@ impl Axes {
 }
 
 /// The components at which one of `rows` differs from 0, rising.
-fn touched(block: ArrayView2<'_, f64>, rows: &[usize]) -> Vec<usize> {
-    let mut seen = vec![false; block.ncols()];
-    for &row in rows {
-        for (seen, &value) in seen.iter_mut().zip(block.row(row)) {
-            *seen |= value != 0.0;
-        }
+fn touched(rows: &[&[f64]]) -> Vec<usize> {
+    let mut seen = vec![false; rows.first().map_or(0, |row| row.len())];
+    for row in rows {
+        seen.iter_mut().zip(*row).for_each(|(seen, &value)| *seen |= value != 0.0);
     }
     (0..seen.len()).filter(|&component| seen[component]).collect()
+}
+
+fn is_zero(row: ArrayView1<'_, f64>) -> bool {
+    row.iter().all(|&value| value == 0.0)
 }
 
 fn fits(what: &str, found: usize, wanted: usize) -> Result<()> {
@@ -204,9 +249,8 @@ mod tests {
         for block in v.axis_chunks_iter(Axis(0), 3) {
             outer.add(block).unwrap();
         }
-        let near = |a: &Array2<f64>, b: &Array2<f64>| (a - b).iter().all(|e| e.abs() < 1e-13);
-        assert!(near(&inner.sum, &v.dot(&v.t())));
-        assert!(near(&outer.sum, &v.t().dot(&v)));
+        assert!(misses(&inner.sum, &v.dot(&v.t())) < 1e-13);
+        assert!(misses(&outer.sum, &v.t().dot(&v)) < 1e-13);
     }
 
     #[test]
@@ -219,7 +263,21 @@ mod tests {
         }
         let mut outer = Outer::new(40);
         outer.add(v.view()).unwrap();
-        assert!((&outer.sum - &v.t().dot(&v)).iter().all(|e| e.abs() < 1e-13));
+        assert!(misses(&outer.sum, &v.t().dot(&v)) < 1e-13);
+        let mut inner = Inner::new(200);
+        for block in v.axis_chunks_iter(Axis(1), 7) {
+            inner.add(block).unwrap();
+        }
+        assert!(misses(&inner.sum, &v.dot(&v.t())) < 1e-13);
+    }
+
+    /// The largest error of the lower triangle.
+    fn misses(sum: &Sum, expected: &Array2<f64>) -> f64 {
+        let error = |((i, j), value): ((usize, usize), &f64)| match i >= j {
+            true => (sum.0[(i, j)] - value).abs(),
+            false => 0.0,
+        };
+        expected.indexed_iter().map(error).fold(0.0, f64::max)
     }
 
     #[test]

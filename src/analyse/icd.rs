@@ -54,28 +54,75 @@ impl<'a, T: Copy + Into<f64>> Icds<'a, T> {
         }
         let mut icds = Self { weights, scale: Vec::new(), factor: Vec::new() };
         for (neuron, (row, &v)) in weights.rows().into_iter().zip(activity).enumerate() {
-            let (mut peak, mut finite) = (0f64, true);
-            for &w in row {
-                let w: f64 = w.into();
-                finite &= w.is_finite();
-                peak = peak.max(w.abs());
-            }
+            let peak = peak(row);
             let v: f64 = v.into();
-            if !finite || !v.is_finite() {
+            if !peak.is_finite() || !v.is_finite() {
                 return Err(Error::request(format!(
                     "the activity or a weight of neuron {neuron} is not a finite number"
                 )));
             }
             let scale = if peak > 0.0 { peak.recip().min(f64::MAX) } else { 0.0 };
-            let square = |&w: &T| {
-                let w: f64 = w.into();
-                (w * scale).powi(2)
-            };
-            let norm: f64 = row.iter().map(square).sum();
+            let norm = squares(row, scale);
             icds.scale.push(scale);
             icds.factor.push(if norm > 0.0 { v / norm } else { 0.0 });
         }
         Ok(icds)
+    }
+}
+
+/// Numbers that are looked at side by side, so that they need not wait for each other.
+const LANES: usize = 8;
+
+/// The largest magnitude; not finite where one of them is not.
+fn peak<T: Copy + Into<f64>>(row: ArrayView1<'_, T>) -> f64 {
+    let (mut peaks, mut odd) = ([0f64; LANES], [0f64; LANES]);
+    lanes(row, |lane, w| {
+        peaks[lane] = if w.abs() > peaks[lane] { w.abs() } else { peaks[lane] };
+        // Stays 0 but for what is infinite or no number.
+        odd[lane] += w * 0.0;
+    });
+    peaks.into_iter().fold(0.0, f64::max) + odd.iter().sum::<f64>()
+}
+
+/// `‖ŵ · scale‖²`
+fn squares<T: Copy + Into<f64>>(row: ArrayView1<'_, T>, scale: f64) -> f64 {
+    let mut sums = [0f64; LANES];
+    lanes(row, |lane, w| sums[lane] += (w * scale) * (w * scale));
+    sums.iter().sum()
+}
+
+fn lanes<T: Copy + Into<f64>>(row: ArrayView1<'_, T>, mut see: impl FnMut(usize, f64)) {
+    let Some(row) = row.to_slice() else {
+        return row.iter().for_each(|&w| see(0, w.into()));
+    };
+    let (whole, rest) = row.as_chunks::<LANES>();
+    for chunk in whole {
+        for (lane, &w) in chunk.iter().enumerate() {
+            see(lane, w.into());
+        }
+    }
+    rest.iter().for_each(|&w| see(0, w.into()));
+}
+
+/// Some of the neurons of a decomposition, by number.
+pub struct Chosen<'a> {
+    /// All neurons.
+    pub all: &'a dyn Decomposition,
+    /// Those that are chosen, each as often as it is named.
+    pub neurons: Vec<usize>,
+}
+
+impl Decomposition for Chosen<'_> {
+    fn shape(&self) -> (usize, usize) {
+        (self.neurons.len(), self.all.shape().1)
+    }
+
+    fn block(&self, neurons: Range<usize>, components: Range<usize>) -> Array2<f64> {
+        let mut block = Array2::zeros((neurons.len(), components.len()));
+        for (mut row, &neuron) in block.rows_mut().into_iter().zip(&self.neurons[neurons]) {
+            row.assign(&self.all.block(neuron..neuron + 1, components.clone()).row(0));
+        }
+        block
     }
 }
 
@@ -154,5 +201,8 @@ mod tests {
         let whole = icds.block(0..2, 0..3);
         assert_eq!(icds.block(1..2, 1..3), whole.slice(s![1..2, 1..3]));
         assert_eq!(weights.view().block(0..1, 2..3), array![[3.0]]);
+        let chosen = Chosen { all: &icds, neurons: vec![1, 0, 1] };
+        assert_eq!(chosen.block(1..3, 1..3), whole.slice(s![.., 1..3]));
+        assert_eq!(chosen.shape(), (3, 3));
     }
 }

@@ -5,6 +5,7 @@
 //! for M neurons and d input components, the transpose of the paper's V.
 
 pub mod correlation;
+mod eigenvalues;
 mod gram;
 mod icd;
 mod identities;
@@ -13,6 +14,7 @@ mod parts;
 mod path;
 mod pooling;
 mod power;
+mod reflection;
 mod region;
 mod scores;
 mod spa;
@@ -22,7 +24,7 @@ mod stream;
 mod summary;
 
 pub use gram::{Axes, Inner, Outer};
-pub use icd::{Decomposition, Icds, icd};
+pub use icd::{Chosen, Decomposition, Icds, icd};
 pub use identities::{Misses, Projected};
 pub use maps::{Explained, Method, winner};
 pub use parts::{Parts, Rule};

@@ -1,8 +1,9 @@
 //! Singular values from the eigenvalues of a Gram matrix.
 
 use faer::{Mat, Side};
-use ndarray::{Array2, ArrayView2};
+use ndarray::Array2;
 
+use super::eigenvalues::{eigenvalues, stuck};
 use crate::error::{Error, Result};
 
 /// The singular values of V that can be told from 0, largest first.
@@ -54,75 +55,92 @@ impl Spectrum {
     }
 }
 
-/// The spectrum belonging to a Gram matrix, of a V with min(d, M) = `most`.
-pub fn values(gram: ArrayView2<'_, f64>, most: usize) -> Result<Spectrum> {
-    let gram = checked(gram)?;
-    if gram.nrows() == 0 {
-        return Ok(Spectrum::of_squares(&[], most));
-    }
-    let mut squares = gram.self_adjoint_eigenvalues(Side::Lower).map_err(|_| stuck())?;
+/// The spectrum belonging to a Gram matrix, of which the lower triangle is given, of a V with
+/// min(d, M) = `most`. Rows and columns of zeros may be missing; with them it has `side`.
+pub fn values(gram: &Mat<f64>, side: usize, most: usize) -> Result<Spectrum> {
+    let mut squares = eigenvalues(Seen::of(gram)?.part)?;
     squares.reverse();
+    squares.resize(side, 0.0);
     Ok(Spectrum::of_squares(&squares, most))
 }
 
 /// The spectrum belonging to a Gram matrix, and for each singular value the unit eigenvector, as
 /// rows.
-pub fn vectors(gram: ArrayView2<'_, f64>, most: usize) -> Result<(Spectrum, Array2<f64>)> {
-    let gram = checked(gram)?;
-    let n = gram.nrows();
+pub fn vectors(gram: &Mat<f64>, most: usize) -> Result<(Spectrum, Array2<f64>)> {
+    let gram = Seen::of(gram)?;
+    let n = gram.part.nrows();
     if n == 0 {
-        return Ok((Spectrum::of_squares(&[], most), Array2::zeros((0, 0))));
+        let none = vec![0.0; gram.side];
+        return Ok((Spectrum::of_squares(&none, most), Array2::zeros((0, gram.side))));
     }
-    let eigen = gram.self_adjoint_eigen(Side::Lower).map_err(|_| stuck())?;
-    let squares: Vec<f64> = eigen.S().column_vector().iter().rev().copied().collect();
+    let eigen = gram.part.self_adjoint_eigen(Side::Lower).map_err(|_| stuck())?;
+    let mut squares: Vec<f64> = eigen.S().column_vector().iter().rev().copied().collect();
+    squares.resize(gram.side, 0.0);
     let spectrum = Spectrum::of_squares(&squares, most);
-    let columns = eigen.U();
-    let rows = Array2::from_shape_fn((spectrum.rank(), n), |(j, i)| columns[(i, n - 1 - j)]);
+    let mut rows = Array2::zeros((spectrum.rank(), gram.side));
+    for (j, mut row) in rows.rows_mut().into_iter().enumerate() {
+        for (&value, &place) in eigen.U().col(n - 1 - j).iter().zip(&gram.places) {
+            row[place] = value;
+        }
+    }
     Ok((spectrum, rows))
 }
 
-fn checked(gram: ArrayView2<'_, f64>) -> Result<Mat<f64>> {
-    if gram.iter().any(|value| !value.is_finite()) {
-        return Err(Error::request("an activity or a weight of the layer is not a finite number"));
-    }
-    Ok(Mat::from_fn(gram.nrows(), gram.ncols(), |i, j| gram[[i, j]]))
+/// A Gram matrix without the rows and columns of zeros, which have the eigenvalue 0.
+struct Seen {
+    part: Mat<f64>,
+    places: Vec<usize>,
+    side: usize,
 }
 
-fn stuck() -> Error {
-    Error::request("the eigenvalues of the Gram matrix do not converge")
+impl Seen {
+    fn of(gram: &Mat<f64>) -> Result<Self> {
+        let side = gram.nrows();
+        let finite = |j: usize| gram.col_as_slice(j)[j..].iter().all(|value| value.is_finite());
+        if !(0..side).all(finite) {
+            let what = "an activity or a weight of the layer is not a finite number";
+            return Err(Error::request(what));
+        }
+        let places: Vec<usize> = (0..side).filter(|&j| gram[(j, j)] > 0.0).collect();
+        let part = match places.len() == side {
+            true => gram.clone(),
+            false => Mat::from_fn(places.len(), places.len(), |i, j| gram[(places[i], places[j])]),
+        };
+        Ok(Self { part, places, side })
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use ndarray::array;
+    use faer::mat;
 
     use super::*;
 
     #[test]
     fn eigenvalues_come_with_their_vectors_largest_first() {
-        let gram = array![[2.0, 1.0, 0.0], [1.0, 2.0, 0.0], [0.0, 0.0, 0.0]];
-        let (spectrum, rows) = vectors(gram.view(), 3).unwrap();
+        let gram = mat![[2.0, 1.0, 0.0], [1.0, 2.0, 0.0], [0.0, 0.0, 0.0]];
+        let (spectrum, rows) = vectors(&gram, 3).unwrap();
         assert_eq!(spectrum.rank(), 2);
         assert!((spectrum.values[0] - 3f64.sqrt()).abs() < 1e-14);
         assert!((spectrum.values[1] - 1.0).abs() < 1e-14);
         assert!((rows[[0, 0]] - rows[[0, 1]]).abs() < 1e-14);
-        assert_eq!(values(gram.view(), 3).unwrap().rank(), 2);
+        assert_eq!(values(&gram, 3, 3).unwrap().rank(), 2);
     }
 
     #[test]
     fn a_matrix_of_zeros_has_rank_zero() {
         for n in [0, 1, 4] {
-            let gram = Array2::zeros((n, n));
-            let (spectrum, rows) = vectors(gram.view(), n).unwrap();
+            let gram = Mat::zeros(n, n);
+            let (spectrum, rows) = vectors(&gram, n).unwrap();
             assert_eq!((spectrum.rank(), spectrum.floor, rows.nrows()), (0, 0.0, 0));
-            assert_eq!(values(gram.view(), n).unwrap(), spectrum);
+            assert_eq!(values(&gram, n, n).unwrap(), spectrum);
         }
     }
 
     #[test]
     fn no_more_values_than_the_smaller_side() {
-        let gram = array![[1.0, 0.0], [0.0, 1.0]];
-        assert_eq!(values(gram.view(), 1).unwrap().rank(), 1);
+        let gram = mat![[1.0, 0.0], [0.0, 1.0]];
+        assert_eq!(values(&gram, 2, 1).unwrap().rank(), 1);
     }
 
     #[test]
@@ -135,7 +153,7 @@ mod tests {
 
     #[test]
     fn what_is_no_number_is_refused() {
-        assert!(values(array![[f64::NAN]].view(), 1).is_err());
-        assert!(vectors(array![[f64::INFINITY]].view(), 1).is_err());
+        assert!(values(&mat![[f64::NAN]], 1, 1).is_err());
+        assert!(vectors(&mat![[f64::INFINITY]], 1).is_err());
     }
 }

@@ -14,7 +14,7 @@ const AT_A_TIME: usize = 1 << 21;
 /// Doubles held for each entry of a Gram matrix: the sum, the solver's copy and its workspace.
 const COPIES: u64 = 3;
 
-/// Collects M neurons over d input components.
+/// Collects M neurons over d input components; those that never come have no ν̂.
 #[derive(Clone, Debug)]
 pub struct Stream {
     neurons: usize,
@@ -27,7 +27,7 @@ pub struct Stream {
 enum Held {
     /// More neurons than components: the sum of outer products.
     Outer(Outer),
-    /// At most as many: the rows so far, no larger than d × d.
+    /// At most as many: the rows so far that are not 0, no larger than d × d.
     Rows(Array2<f64>),
     /// All of them came in one block.
     Inner(Inner),
@@ -80,9 +80,13 @@ impl Stream {
                 }
                 self.held = Held::Inner(inner);
             }
-            Held::Rows(held) => held
-                .append(Axis(0), block.block(0..count, 0..components).view())
-                .map_err(|e| Error::internal(e.to_string()))?,
+            Held::Rows(held) => {
+                for row in block.block(0..count, 0..components).rows() {
+                    if row.iter().any(|&v| v != 0.0) {
+                        held.push(Axis(0), row).map_err(|e| Error::internal(e.to_string()))?;
+                    }
+                }
+            }
             Held::Inner(_) => {}
         }
         Ok(())
@@ -101,7 +105,7 @@ impl Stream {
                 for columns in parts(self.components, AT_A_TIME / rows.nrows().max(1)) {
                     inner.add(rows.slice_axis(Axis(1), Slice::from(columns)))?;
                 }
-                inner.spectrum()
+                inner.among(self.neurons).spectrum()
             }
         }
     }

@@ -5,15 +5,15 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::study::{Common, Study, layer_request, progress, tell, write_csv};
-use super::sweep::Sweep;
+use super::study::{Common, tell, write_csv};
 use super::terminal::table;
-use crate::analyse::{Moments, Power, Stream, Summary, check_gamma};
-use crate::compile::LayerRequest;
-use crate::compile::plan::bytes;
-use crate::compile::select::{self, Choice};
-use crate::error::{Error, Result};
+use crate::analyse::{Summary, check_gamma};
+use crate::compile::select::Choice;
+use crate::error::Result;
 use crate::render::chart::{self, Chart, Kind, Point, Series};
+use measure::Line;
+
+mod measure;
 
 /// Measure how many patterns each layer needs: R_γ (definition 4), over a data set.
 ///
@@ -43,17 +43,6 @@ pub struct Capacity {
     common: Common,
 }
 
-/// One layer over the data set.
-struct Line {
-    layer: String,
-    neurons: usize,
-    components: usize,
-    patterns: Summary,
-    proportion: Summary,
-    rank: Summary,
-    entropy_rank: Summary,
-}
-
 impl Capacity {
     /// Measures every model and prints, and writes, what was found.
     ///
@@ -65,7 +54,7 @@ impl Capacity {
         let mut found: Vec<(String, Vec<Line>)> = Vec::new();
         for text in &self.models {
             let (label, study) = self.common.labelled_study(text)?;
-            found.push((label, self.measure(&study)?));
+            found.push((label, measure::layers(self, &study)?));
         }
         if let Some(path) = &self.csv {
             write_csv(path, &self.rows(&found, true))?;
@@ -74,75 +63,6 @@ impl Capacity {
             self.draw(&found).write(path)?;
         }
         tell(self.common.printing, &self.as_json(&found), &table(&self.rows(&found, false)))
-    }
-
-    fn measure(&self, study: &Study) -> Result<Vec<Line>> {
-        let graph = &study.prepared.graph;
-        let requests: Vec<LayerRequest> = if self.layer.is_empty() {
-            let input = select::input(graph, self.common.input.as_deref())?;
-            let path = select::path(graph, &graph.topological()?, input);
-            let all = select::layers(graph, &path).into_iter();
-            all.map(|layer| LayerRequest {
-                alias: None,
-                what: graph.value(layer.value).name.clone(),
-            })
-            .collect()
-        } else {
-            self.layer.iter().map(|text| layer_request(graph, text)).collect()
-        };
-        let bar = progress(self.common.printing, requests.len() * study.count());
-        let mut lines = Vec::new();
-        for request in requests {
-            lines.push(self.measure_layer(study, request, &bar)?);
-        }
-        bar.finish_and_clear();
-        Ok(lines)
-    }
-
-    fn measure_layer(
-        &self,
-        study: &Study,
-        request: LayerRequest,
-        bar: &indicatif::ProgressBar,
-    ) -> Result<Line> {
-        let mut sweep = Sweep::new(study, &self.common, request, self.neurons.as_ref())?;
-        let (neurons, components) = (sweep.neurons, sweep.components());
-        let need = Stream::bytes(neurons, components);
-        if need > study.memory {
-            return Err(study.at(Error::request(format!(
-                "the Gram matrix of {neurons} neurons over {components} components needs {}, more \
-                     than --memory {}",
-                bytes(need),
-                bytes(study.memory)
-            ))
-            .value(&sweep.layer)
-            .help(format!(
-                "--neurons takes up to {} in this memory, and --memory {need} all of them",
-                Stream::most_neurons(study.memory)
-            ))));
-        }
-        let mut moments: [Moments; 4] = Default::default();
-        let mut stream = Stream::new(neurons, components);
-        let layer = sweep.layer.clone();
-        sweep.each(study, &study.data, |piece| {
-            let at = |e: Error| study.at(e.value(&layer));
-            stream.add(&*piece.rows.icds().map_err(at)?)?;
-            if piece.last {
-                let power = Power::of(&stream.spectrum().map_err(at)?, self.gamma)?;
-                let values = [
-                    power.patterns as f64,
-                    power.proportion,
-                    power.rank as f64,
-                    power.entropy_rank,
-                ];
-                moments.iter_mut().zip(values).for_each(|(moments, value)| moments.add(value));
-                stream = Stream::new(neurons, components);
-                bar.inc(1);
-            }
-            Ok(())
-        })?;
-        let [patterns, proportion, rank, entropy_rank] = moments.map(|m| m.summary());
-        Ok(Line { layer, neurons, components, patterns, proportion, rank, entropy_rank })
     }
 
     /// The table; `plain` with a cell a number.

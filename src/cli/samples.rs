@@ -31,7 +31,7 @@ pub struct Samples {
     ///   resize=256 or 224x320       the shorter side, or height x width
     ///   crop=224 or 224x320         cut from the centre; resized to cover it where nothing else is
     ///                               said of the size
-    #[arg(long, value_name = "LIST", requires = "data", verbatim_doc_comment)]
+    #[arg(long, value_name = "LIST", verbatim_doc_comment)]
     pub preprocess: Option<Preprocess>,
 }
 
@@ -47,7 +47,11 @@ impl Samples {
         batch: Option<usize>,
     ) -> Result<Option<Dataset>> {
         if self.data.is_empty() {
-            return Ok(None);
+            return match self.preprocess {
+                None => Ok(None),
+                Some(_) => Err(Error::request("--preprocess is about data, and there is none")
+                    .help("name a file or folder with --data")),
+            };
         }
         let wanted = Wanted::of(model, input, batch);
         Dataset::open(&self.data, self.preprocess.as_ref(), wanted).map(Some)

@@ -2,7 +2,7 @@
 
 use super::probe::{Probe, Request, Rows};
 use super::study::{Common, Study, cut, extents};
-use crate::compile::plan::{Direction, bytes};
+use crate::compile::plan::{Direction, Plan, bytes};
 use crate::compile::project::Quantity;
 use crate::compile::select::{self, Choice, Neurons};
 use crate::compile::{LayerRequest, Options, transform};
@@ -22,6 +22,8 @@ pub struct Sweep {
     way: Way,
     /// The flat numbers of the neurons; empty where each sample has its own.
     numbers: Vec<i64>,
+    /// How many neurons a channel has.
+    plane: i64,
     /// The name of the layer's value.
     pub layer: String,
     /// The extents of one sample of the input.
@@ -85,11 +87,12 @@ impl Sweep {
             emit: &[Quantity::Activity, Quantity::Weights],
             direction,
         };
-        let forward = count > components && matches!(chosen, Chosen::Numbers(_));
-        let direction = if forward { Direction::Forward } else { Direction::Reverse };
-        let whole = request(all.clone(), Some(direction));
-        let need = memory_of(study, &whole)?;
+        let either = count > components && matches!(chosen, Chosen::Numbers(_));
+        let mut whole = request(all.clone(), Some(Direction::Reverse).filter(|_| !either));
+        let plan = plan_of(study, &whole)?;
+        let (need, forward) = (plan.memory, plan.direction == Direction::Forward);
         let fits = need <= study.memory;
+        whole.direction = Some(plan.direction);
         let (numbers, parted) = match chosen {
             Chosen::Numbers(list) => (list, !fits || (!forward && count > TOGETHER)),
             Chosen::Top(_) if fits => (Vec::new(), false),
@@ -97,7 +100,7 @@ impl Sweep {
         };
         let (probe, way) = if parted {
             let one = request(Choice::Runtime, Some(Direction::Reverse));
-            let need = memory_of(study, &one)?;
+            let need = plan_of(study, &one)?.memory;
             let size = usize::try_from(study.memory / need.max(1)).unwrap_or(TOGETHER);
             if size == 0 {
                 return Err(study.at(too_large(&name, need, study.memory)));
@@ -111,7 +114,18 @@ impl Sweep {
             (probe, Way::Whole(samples))
         };
         let alias = probe.summary.layers.first().map(|l| l.alias.clone()).unwrap_or_default();
-        Ok(Self { probe, alias, way, numbers, layer: name, input, neurons: count })
+        let plane = shape.iter().skip(1).product::<usize>() as i64;
+        Ok(Self { probe, alias, way, numbers, plane, layer: name, input, neurons: count })
+    }
+
+    /// Takes neurons in the order of their places rather than of their channels, where they come in
+    /// blocks: those of a block then see the same part of the input.
+    pub fn by_place(mut self) -> Self {
+        if matches!(self.way, Way::Blocks(_)) && self.plane > 0 {
+            let plane = self.plane;
+            self.numbers.sort_by_key(|number| (number % plane, number / plane));
+        }
+        self
     }
 
     /// Whether each sample has neurons of its own.
@@ -185,11 +199,11 @@ fn resolve(choice: &Choice, shape: &[usize]) -> Result<Chosen> {
     })
 }
 
-/// What one run of one sample holds, as the planner estimates it.
-fn memory_of(study: &Study, request: &Request) -> Result<u64> {
+/// How one run of one sample would go, and what it holds.
+fn plan_of(study: &Study, request: &Request) -> Result<Plan> {
     let options: Options = request.options();
     let planned = transform(study.model.clone(), &options).map_err(|e| study.at(e))?;
-    Ok(planned.1.plan.memory)
+    Ok(planned.1.plan)
 }
 
 fn too_large(layer: &str, need: u64, memory: u64) -> Error {
