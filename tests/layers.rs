@@ -39,7 +39,7 @@ const STAGES: [(&str, &[&str]); 16] = [
     ("blocks", &["build", "simplify"]),
     ("accumulate", &["build", "linear", "select", "linearise", "plan", "blocks"]),
     ("switches", &["build", "linear", "rules", "linearise", "plan", "accumulate"]),
-    ("project", &["build", "select", "accumulate"]),
+    ("project", &["build", "select", "accumulate", "switches"]),
     ("summary", &["build", "linearise", "plan", "select"]),
     (
         "layers",

@@ -181,6 +181,7 @@ fn studies_agree_with_brute_force() {
     {
         let found = radius["distance"].as_f64().unwrap();
         assert!((found - wanted).abs() < 1e-6 * wanted.max(1e-3), "{radius} {wanted}");
+        assert_eq!(radius["beyond"]["distance"], radius["distance"]);
     }
 
     let sanity = json(&[&["sanity", &a, &b, "--steps", "8"][..], &common].concat());
@@ -202,6 +203,32 @@ fn studies_agree_with_brute_force() {
             assert!((found - wanted).abs() < 1e-5 * wanted.max(1e-3), "{found} {wanted}");
         }
     }
+}
+
+#[test]
+fn a_blank_picture_lies_on_a_border_and_the_next_one_is_told() {
+    let text = "<ir_version: 8, opset_import: [\"\" : 17]> g (double[N,1,4,4] x) => (double[N,2] y)
+        <double[2] kb = {0.5,12}, double[1] lb = {0}, double[2,1,3,3] k = {1,1,1,1,1,1,1,1,1,
+         -1,-1,-1,-1,-1,-1,-1,-1,-1}, double[1,1,3,3] l = {2,2,2,2,2,2,2,2,2},
+         double[3,2] u = {1,2,3,4,5,6}>
+        { a = Conv (x, k, kb) p = Relu (a) b = Conv (x, l, lb) q = Relu (b)
+          both = Concat <axis = 1> (p, q)
+          pooled = MaxPool <kernel_shape = [2, 2]> (both) flat = Flatten (pooled)
+          y = MatMul (flat, u) }";
+    let room = Room::new();
+    let (model, x) = (room.at("c.onnx"), room.at("blank.npy"));
+    std::fs::write(&model, to_bytes(&parse(text).unwrap()).unwrap()).unwrap();
+    write_npy(&x, &Array4::<f64>::ones((1, 1, 4, 4))).unwrap();
+    let stats = ["stats", &model, "--radius", "--data", &x];
+    let radius = json(&[&stats[..], &["--json"]].concat())["radii"][0].clone();
+    assert_eq!((&radius["distance"], &radius["layer"]), (&0.0.into(), &"both".into()));
+    assert_eq!(radius["pooling"], true);
+    // −9 + 12 by the length 3 of a kernel of ones.
+    let beyond = &radius["beyond"];
+    assert!((beyond["distance"].as_f64().unwrap() - 1.0).abs() < 1e-9, "{beyond}");
+    assert_eq!((&beyond["layer"], &beyond["pooling"]), (&"a".into(), &false.into()));
+    let text = done(&stats);
+    assert!(text.contains("1 of 1 samples lie on a border; the nearest other: 1.000e0"), "{text}");
 }
 
 #[test]
@@ -319,6 +346,8 @@ fn tables_and_charts_appear_whole() {
     assert_eq!(text.lines().count(), 9);
     assert!(text.contains("\"first, one\",conv,48,36,3,0.9,"), "{text}");
     assert!(std::fs::read_to_string(&svg).unwrap().contains("first, one"));
+    let alone = done(&["capacity", &first, "--json"]);
+    assert_eq!(alone, done(&["capacity", &format!("first, one={a}"), "--data", &x, "--json"]));
     done(&["sanity", &a, &b, "--data", &x, "--csv", &csv, "--chart", &png]);
     assert!(image::open(&png).unwrap().width() > 600);
     done(&["stats", &a, "--data", &x, "--csv", &csv, "--distances", &room.at("d.csv")]);
@@ -348,6 +377,7 @@ fn what_cannot_be_done_is_said() {
         assert!(error.contains(message), "{arguments:?}: {error}");
     }
     assert!(refused(&["stats", &a]).contains("--data"));
+    assert!(refused(&["capacity", &format!("{a}@{x}"), &a]).contains("--data"));
     assert!(!Path::new(&out).exists());
 }
 

@@ -31,7 +31,7 @@ pub use parts::{Parts, Rule};
 pub use path::{MeanWeights, along, contrast, noisy};
 pub use pooling::{Windows, wins};
 pub use power::{Power, check_gamma};
-pub use region::{Crossing, Sensitivity, nearest_crossing, nearest_switch};
+pub use region::{Borders, Crossing, Sensitivity, crossings, overtakings};
 pub use scores::{Link, largest, strongest};
 pub use spa::{Narrow, Spa};
 pub use spectrum::Spectrum;

@@ -5,7 +5,7 @@ use ndarray::{Array1, ArrayView1, ArrayView2};
 
 use super::pooling::Windows;
 
-/// The border of the linear region that is nearest, among those looked at.
+/// A border of the linear region.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 pub struct Crossing {
     /// The Euclidean distance in the input to the hyperplane where the state changes.
@@ -14,32 +14,44 @@ pub struct Crossing {
     pub neuron: usize,
 }
 
-impl Crossing {
-    /// The nearer of two.
-    pub fn nearer(a: Option<Self>, b: Option<Self>) -> Option<Self> {
-        match (a, b) {
-            (Some(a), Some(b)) => Some(if b.distance < a.distance { b } else { a }),
-            (a, b) => a.or(b),
+/// The nearest borders of the linear region, among those looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Borders {
+    /// The nearest of all. Where equal candidates move apart, as those of a pooling window over a
+    /// blank background do, the input lies on it, and its distance is 0.
+    pub nearest: Option<Crossing>,
+    /// The nearest of those on which the input does not lie.
+    pub beyond: Option<Crossing>,
+}
+
+impl Borders {
+    fn see(&mut self, crossing: Crossing) {
+        let nearer =
+            |old: &Option<Crossing>| old.is_none_or(|old| crossing.distance < old.distance);
+        if nearer(&self.nearest) {
+            self.nearest = Some(crossing);
+        }
+        if crossing.distance > 0.0 && nearer(&self.beyond) {
+            self.beyond = Some(crossing);
         }
     }
 }
 
 /// The least `|v| / ‖ŵ‖` over neurons with weights `[M, d]` and activities `[M]`; neurons without
 /// weights never switch.
-pub fn nearest_crossing<T: Copy + Into<f64>>(
+pub fn crossings<T: Copy + Into<f64>>(
     weights: ArrayView2<'_, T>,
     activity: ArrayView1<'_, T>,
-) -> Option<Crossing> {
-    let mut nearest = None;
+) -> Borders {
+    let mut borders = Borders::default();
     for (neuron, (row, &v)) in weights.rows().into_iter().zip(activity).enumerate() {
         let v: f64 = v.into();
         let norm = length(row.iter().map(|&w| w.into()));
         if norm > 0.0 {
-            let crossing = Crossing { distance: v.abs() / norm, neuron };
-            nearest = Crossing::nearer(nearest, Some(crossing));
+            borders.see(Crossing { distance: v.abs() / norm, neuron });
         }
     }
-    nearest
+    borders
 }
 
 /// The least `margin / ‖Δŵ‖` over the pairs of winner and loser in each window of a max pooling.
@@ -47,16 +59,16 @@ pub fn nearest_crossing<T: Copy + Into<f64>>(
 /// `weights` `[M, d]` are those of the neurons whose values enter the pooling, and `values` `[M]`
 /// what enters; `passed` says of each whether its activation let it through, as its weights count
 /// as 0 otherwise. Pairs of which neither is let through stay equal and never switch.
-pub fn nearest_switch<T: Copy + Into<f64>>(
+pub fn overtakings<T: Copy + Into<f64>>(
     weights: ArrayView2<'_, T>,
     values: &[f64],
     passed: &[bool],
     windows: &Windows,
-) -> Option<Crossing> {
+) -> Borders {
     let slope = |neuron: usize, i: usize| -> f64 {
         if passed[neuron] { weights[[neuron, i]].into() } else { 0.0 }
     };
-    let mut nearest = None;
+    let mut borders = Borders::default();
     for (window, winner) in windows.winners(values).into_iter().enumerate() {
         let Some(winner) = winner else { continue };
         for loser in windows.members(window).into_iter().filter(|&m| m != winner) {
@@ -66,11 +78,11 @@ pub fn nearest_switch<T: Copy + Into<f64>>(
             let norm = length((0..weights.ncols()).map(|i| slope(winner, i) - slope(loser, i)));
             if norm > 0.0 {
                 let distance = (values[winner] - values[loser]) / norm;
-                nearest = Crossing::nearer(nearest, Some(Crossing { distance, neuron: loser }));
+                borders.see(Crossing { distance, neuron: loser });
             }
         }
     }
-    nearest
+    borders
 }
 
 /// The Euclidean length, without underflow: the entries are scaled by the largest.
@@ -133,28 +145,50 @@ mod tests {
     #[test]
     fn the_nearest_border_is_the_least_activity_by_length() {
         let weights = array![[3.0, 4.0], [0.0, 0.0], [0.0, 1.0]];
-        let nearest = nearest_crossing(weights.view(), array![-1.0, 0.0, 0.5].view());
-        assert_eq!(nearest, Some(Crossing { distance: 0.2, neuron: 0 }));
-        assert_eq!(nearest_crossing(array![[0.0]].view(), array![1.0].view()), None);
+        let borders = crossings(weights.view(), array![-1.0, 0.0, 0.5].view());
+        let nearest = Some(Crossing { distance: 0.2, neuron: 0 });
+        assert_eq!(borders, Borders { nearest, beyond: nearest });
+        assert_eq!(crossings(array![[0.0]].view(), array![1.0].view()), Borders::default());
+    }
+
+    #[test]
+    fn a_border_under_the_input_is_not_beyond_it() {
+        let weights = array![[1.0, 0.0], [0.0, 2.0]];
+        let borders = crossings(weights.view(), array![0.0, 3.0].view());
+        assert_eq!(borders.nearest, Some(Crossing { distance: 0.0, neuron: 0 }));
+        assert_eq!(borders.beyond, Some(Crossing { distance: 1.5, neuron: 1 }));
+    }
+
+    fn line(kernel: usize, input: usize) -> Windows {
+        Windows {
+            kernel: vec![kernel],
+            strides: vec![kernel],
+            dilations: vec![1],
+            begin: vec![0],
+            input: vec![input],
+            output: vec![input / kernel],
+        }
     }
 
     #[test]
     fn a_pooling_switches_where_the_loser_overtakes() {
-        let windows = Windows {
-            kernel: vec![3],
-            strides: vec![3],
-            dilations: vec![1],
-            begin: vec![0],
-            input: vec![3],
-            output: vec![1],
-        };
         let weights = array![[1.0, 0.0], [0.0, 1.0], [5.0, 5.0]];
         let (values, passed) = ([3.0, 1.0, 0.0], [true, true, false]);
-        let nearest = nearest_switch(weights.view(), &values, &passed, &windows).unwrap();
+        let borders = overtakings(weights.view(), &values, &passed, &line(3, 3));
+        let nearest = borders.nearest.unwrap();
         assert!((nearest.distance - 2.0 / 2f64.sqrt()).abs() < 1e-15);
-        assert_eq!(nearest.neuron, 1);
-        let none = nearest_switch(weights.view(), &[0.0; 3], &[false; 3], &windows);
-        assert_eq!(none, None);
+        assert_eq!((nearest.neuron, borders.beyond), (1, borders.nearest));
+        let none = overtakings(weights.view(), &[0.0; 3], &[false; 3], &line(3, 3));
+        assert_eq!(none, Borders::default());
+    }
+
+    #[test]
+    fn equal_candidates_that_move_apart_are_a_border_under_the_input() {
+        let weights = array![[1.0, 0.0], [0.0, 1.0], [0.0, 4.0], [0.0, 2.0]];
+        let (values, passed) = ([1.0, 1.0, 3.0, 1.0], [true; 4]);
+        let borders = overtakings(weights.view(), &values, &passed, &line(2, 4));
+        assert_eq!(borders.nearest, Some(Crossing { distance: 0.0, neuron: 1 }));
+        assert_eq!(borders.beyond, Some(Crossing { distance: 1.0, neuron: 3 }));
     }
 
     #[test]

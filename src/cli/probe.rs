@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::interrupt;
 use super::study::Study;
-use crate::analyse::{Crossing, Decomposition, Icds, nearest_crossing};
+use crate::analyse::{Borders, Decomposition, Icds, crossings};
 use crate::compile::plan::{Direction, Limits};
 use crate::compile::project::Quantity;
 use crate::compile::select::{Batch, Choice};
@@ -258,9 +258,9 @@ impl<'a> Rows<'a> {
         either!(self, w, _v => w.mapv(f64::from))
     }
 
-    /// The border at which one of the neurons switches.
-    pub fn nearest_crossing(&self) -> Option<Crossing> {
-        either!(self, w, v => nearest_crossing(*w, *v))
+    /// The nearest borders at which one of the neurons switches.
+    pub fn crossings(&self) -> Borders {
+        either!(self, w, v => crossings(*w, *v))
     }
 
     /// The decompositions.

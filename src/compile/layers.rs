@@ -79,13 +79,13 @@ fn project(
         let (layer, chosen) = (target.layer, &target.chosen);
         let state = wanted(Quantity::State).then(|| switches::state(e, found)).transpose();
         let state = state.map_err(|error| named(e, layer, error))?;
-        let radius = wanted(Quantity::Radius).then(|| {
+        let region = wanted(Quantity::Radius).then(|| {
             switches::radius(e, found, &tangents, (&chosen.samples, chosen.activity.dtype()))
         });
         e.scope(&layer.alias);
         let (input, emission) = (task.input(way.0), options.emit.as_slice());
         let request = options.singular;
-        Projection { layer, chosen, rows, emission, request, state, radius, input, sample }.emit(e);
+        Projection { layer, chosen, rows, emission, request, state, region, input, sample }.emit(e);
     }
     let name = |node: &NodeId| e.graph(|graph| graph.label(*node).to_owned());
     let describe = |switch: &Switch| {

@@ -137,8 +137,16 @@ pub fn compare_batch(
         let all = count(batch, name).unwrap_or(1);
         pick(batch, name, place, all) == pick(alone, name, 0, 1)
     });
-    const UNDECIDED: [&str; 7] =
-        ["/neurons", "/patterns", "/mixing", "/power", "/radius", "/radius-neuron", "/state"];
+    const UNDECIDED: [&str; 8] = [
+        "/neurons",
+        "/patterns",
+        "/mixing",
+        "/power",
+        "/radius",
+        "/radius-neuron",
+        "/radius-beyond",
+        "/state",
+    ];
     for name in names.iter().filter(|name| !UNDECIDED.iter().any(|end| name.ends_with(end))) {
         if !same && !name.ends_with("/activity") {
             continue;

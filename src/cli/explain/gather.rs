@@ -48,6 +48,8 @@ pub struct Finding {
 pub struct Border {
     /// Its distance from the input; infinite where nothing switches.
     pub radius: f64,
+    /// The distance of the nearest border on which the input does not lie.
+    pub beyond: f64,
     /// What switches there.
     pub switch: Option<String>,
 }
@@ -239,8 +241,9 @@ fn region(study: &Study, common: &Common, output: &Layer) -> Result<Probe> {
 
 /// The nearest border, in words.
 fn border(outputs: &Outputs, region: &Probe, alias: &str) -> Result<Border> {
-    let radius = outputs.number(alias, "radius", 0)?;
-    let mut place = outputs.number(alias, "radius-neuron", 0)? as i64;
+    let number = |name| outputs.number(alias, name, 0);
+    let (radius, beyond) = (number("radius")?, number("radius-beyond")?);
+    let mut place = number("radius-neuron")? as i64;
     let mut switch = None;
     for operator in region.noted::<serde_json::Value>(alias, "state") {
         let count = operator["count"].as_i64().unwrap_or(i64::MAX);
@@ -251,7 +254,7 @@ fn border(outputs: &Outputs, region: &Probe, alias: &str) -> Result<Border> {
         }
         place -= count;
     }
-    Ok(Border { radius, switch })
+    Ok(Border { radius, beyond, switch })
 }
 
 /// The active and inactive neurons of a layer.

@@ -176,6 +176,7 @@ impl<'a> Pages<'a> {
             "picture": name, "winner": class, "label": self.label(class), "probability": chance,
             "analysed": finding.output.numbers.len(), "power": finding.output.power,
             "radius": finding.border.as_ref().map(|border| border.radius),
+            "beyond": finding.border.as_ref().map(|border| border.beyond),
             "hidden": parts, "misses": misses, "seconds": seconds,
         });
         Told { text, json }

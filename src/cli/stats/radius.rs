@@ -1,10 +1,11 @@
 //! The exact radius of the linear region around each sample.
 
+use indicatif::ProgressBar;
 use ndarray::{Array2, Axis};
 use serde_json::{Value, json};
 
 use super::{Counted, Pooling};
-use crate::analyse::{Crossing, Moments, nearest_switch};
+use crate::analyse::{Borders, Crossing, Moments, overtakings};
 use crate::cli::study::{Common, Study, progress};
 use crate::cli::sweep::Sweep;
 use crate::compile::LayerRequest;
@@ -12,17 +13,49 @@ use crate::compile::plan::bytes;
 use crate::compile::select;
 use crate::error::{Error, Result};
 
-/// The nearest border of one sample's region.
-#[derive(Clone, Debug)]
+/// The nearest borders of one sample's region; none where no state ever changes.
+#[derive(Clone, Debug, Default)]
 pub struct Radius {
+    /// The nearest of all, at distance 0 where equal candidates of a pooling move apart.
+    pub nearest: Option<Border>,
+    /// The nearest of those on which the sample does not lie.
+    pub beyond: Option<Border>,
+}
+
+/// Where the state changes.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Border {
     /// Its distance.
     pub distance: f64,
-    /// The layer whose state changes there.
+    /// The layer, or the value that enters a pooling, whose state changes there.
     pub layer: String,
     /// The neuron that would switch, or that would win instead.
     pub neuron: usize,
     /// Whether it is another winner of a pooling window that changes the state.
     pub pooling: bool,
+}
+
+impl Radius {
+    /// Takes in borders whose neurons are counted from `first`.
+    fn see(&mut self, borders: Borders, layer: &str, first: usize, pooling: bool) {
+        let pairs = [(&mut self.nearest, borders.nearest), (&mut self.beyond, borders.beyond)];
+        for (place, found) in pairs {
+            let Some(Crossing { distance, neuron }) = found else { continue };
+            if place.as_ref().is_none_or(|old| distance < old.distance) {
+                let (layer, neuron) = (layer.to_owned(), neuron + first);
+                *place = Some(Border { distance, layer, neuron, pooling });
+            }
+        }
+    }
+}
+
+/// Neurons whose rows are looked at.
+struct Looked<'a> {
+    value: &'a str,
+    /// Whether they switch themselves.
+    switches: bool,
+    /// The pooling that they enter.
+    pooling: Option<&'a Pooling>,
 }
 
 /// Operators that do not bend, and those whose borders are looked at.
@@ -64,8 +97,8 @@ const KNOWN: &[&str] = &[
     "Unsqueeze",
 ];
 
-/// The nearest border for each sample: least |v| / ‖ŵ‖ over hidden neurons, and margin / ‖Δŵ‖ over
-/// the pairs in each pooling window; samples without any border are left out.
+/// The nearest borders for each sample: least |v| / ‖ŵ‖ over hidden neurons, and margin / ‖Δŵ‖ over
+/// the pairs in each pooling window.
 ///
 /// # Errors
 /// When something else bends, or the rows do not fit into the memory.
@@ -75,55 +108,64 @@ pub fn radii(
     layers: &[Counted],
     poolings: &[Pooling],
 ) -> Result<Vec<Radius>> {
-    check(study, common, layers, poolings).map_err(|e| study.at(e))?;
-    let mut nearest: Vec<Option<Radius>> = vec![None; study.count()];
-    let bar = progress(common.printing, study.count() * layers.len());
-    for layer in layers {
-        let request = LayerRequest { alias: None, what: layer.name.clone() };
-        let mut sweep = Sweep::new(study, common, request, None)?;
-        let pooling = layer.pooling.and_then(|index| poolings.get(index));
-        if pooling.is_some() {
-            fits(study, &sweep)?;
-        }
-        let (mut weights, mut activity) = empty(sweep.components());
-        sweep.each(study, &study.data, |piece| {
-            let before = activity.len();
-            let crossing = piece.rows.nearest_crossing();
-            let mut found = vec![(crossing, before, false)];
-            activity.extend(piece.rows.activity());
-            if let Some(pooling) = pooling {
-                let lost = |e: ndarray::ShapeError| Error::internal(e.to_string());
-                weights.append(Axis(0), piece.rows.weights().view()).map_err(lost)?;
-                if piece.last {
-                    let passes = |&v: &f64| pooling.input == layer.name || v > 0.0;
-                    let passed: Vec<bool> = activity.iter().map(passes).collect();
-                    let values: Vec<f64> = activity
-                        .iter()
-                        .zip(&passed)
-                        .map(|(&v, &p)| if p { v } else { 0.0 })
-                        .collect();
-                    let windows = &pooling.windows;
-                    let switch = nearest_switch(weights.view(), &values, &passed, windows);
-                    found.push((switch, 0, true));
-                }
-            }
-            for (crossing, offset, pooling) in found {
-                let Some(Crossing { distance, neuron }) = crossing else { continue };
-                let Some(place) = nearest.get_mut(piece.sample) else { continue };
-                if place.as_ref().is_none_or(|old| distance < old.distance) {
-                    let (layer, neuron) = (layer.name.clone(), neuron + offset);
-                    *place = Some(Radius { distance, layer, neuron, pooling });
-                }
-            }
-            if piece.last {
-                (weights, activity) = empty(weights.ncols());
-                bar.inc(1);
-            }
-            Ok(())
-        })?;
+    check(study, common).map_err(|e| study.at(e))?;
+    let of_layer = |layer: &'_ Counted| layer.pooling.and_then(|index| poolings.get(index));
+    let apart = |index: usize| layers.iter().all(|layer| layer.pooling != Some(index));
+    let mut all: Vec<Looked<'_>> = layers
+        .iter()
+        .map(|layer| Looked { value: &layer.name, switches: true, pooling: of_layer(layer) })
+        .collect();
+    // What enters the other poolings comes from several layers, or through other operators.
+    all.extend(poolings.iter().enumerate().filter(|&(index, _)| apart(index)).map(
+        |(_, pooling)| Looked { value: &pooling.input, switches: false, pooling: Some(pooling) },
+    ));
+    let mut radii = vec![Radius::default(); study.count()];
+    let bar = progress(common.printing, study.count() * all.len());
+    for looked in &all {
+        look(study, common, looked, &mut radii, &bar)?;
     }
     bar.finish_and_clear();
-    Ok(nearest.into_iter().flatten().collect())
+    Ok(radii)
+}
+
+/// Takes the borders of some neurons into the radii, by sample.
+fn look(
+    study: &Study,
+    common: &Common,
+    looked: &Looked<'_>,
+    radii: &mut [Radius],
+    bar: &ProgressBar,
+) -> Result<()> {
+    let request = LayerRequest { alias: None, what: looked.value.to_owned() };
+    let mut sweep = Sweep::new(study, common, request, None)?;
+    if looked.pooling.is_some() {
+        fits(study, &sweep)?;
+    }
+    let (mut weights, mut activity) = empty(sweep.components());
+    sweep.each(study, &study.data, |piece| {
+        let Some(radius) = radii.get_mut(piece.sample) else { return Ok(()) };
+        if looked.switches {
+            radius.see(piece.rows.crossings(), looked.value, activity.len(), false);
+        }
+        activity.extend(piece.rows.activity());
+        if let Some(pooling) = looked.pooling {
+            let lost = |e: ndarray::ShapeError| Error::internal(e.to_string());
+            weights.append(Axis(0), piece.rows.weights().view()).map_err(lost)?;
+            if piece.last {
+                let passes = |&v: &f64| pooling.input == looked.value || v > 0.0;
+                let passed: Vec<bool> = activity.iter().map(passes).collect();
+                let values: Vec<f64> =
+                    activity.iter().zip(&passed).map(|(&v, &p)| if p { v } else { 0.0 }).collect();
+                let found = overtakings(weights.view(), &values, &passed, &pooling.windows);
+                radius.see(found, looked.value, 0, true);
+            }
+        }
+        if piece.last {
+            (weights, activity) = empty(weights.ncols());
+            bar.inc(1);
+        }
+        Ok(())
+    })
 }
 
 fn empty(components: usize) -> (Array2<f64>, Vec<f64>) {
@@ -145,9 +187,8 @@ fn fits(study: &Study, sweep: &Sweep) -> Result<()> {
     .help(format!("--memory {need} would do"))))
 }
 
-/// Refuses models in which something else than ReLUs and poolings bends, or a pooling takes values
-/// that are not a layer's.
-fn check(study: &Study, common: &Common, layers: &[Counted], poolings: &[Pooling]) -> Result<()> {
+/// Refuses models in which something else than ReLUs and poolings bends.
+fn check(study: &Study, common: &Common) -> Result<()> {
     let graph = &study.prepared.graph;
     let input = select::input(graph, common.input.as_deref())?;
     let path = select::path(graph, &graph.topological()?, input);
@@ -161,46 +202,46 @@ fn check(study: &Study, common: &Common, layers: &[Counted], poolings: &[Pooling
             return Err(graph.at(id, Error::unsupported(what).help(help)));
         }
     }
-    if !select::is_exact(graph, &path, logits) {
-        return Err(Error::unsupported("the model is not piecewise linear").help(help));
-    }
-    let apart = |index: usize| layers.iter().all(|layer| layer.pooling != Some(index));
-    match poolings.iter().enumerate().find(|(index, _)| apart(*index)) {
-        Some((_, pooling)) => Err(Error::unsupported(
-            "the radius of a linear region is known where a max pooling follows a layer or its Relu",
-        )
-        .value(&pooling.input)
-        .help(help)),
-        None => Ok(()),
+    match select::is_exact(graph, &path, logits) {
+        true => Ok(()),
+        false => Err(Error::unsupported("the model is not piecewise linear").help(help)),
     }
 }
 
-/// A line for people.
+/// Lines for people.
 pub fn summary(radii: &[Radius]) -> String {
-    let moments: Moments = radii.iter().map(|radius| radius.distance).collect();
+    let nearest: Vec<&Border> = radii.iter().filter_map(|radius| radius.nearest.as_ref()).collect();
+    let beyond: Vec<&Border> = radii.iter().filter_map(|radius| radius.beyond.as_ref()).collect();
+    let tied = nearest.iter().filter(|border| border.distance == 0.0).count();
+    let mut text = line("radius of the linear region", &nearest);
+    if tied > 0 {
+        let what = format!("{tied} of {} samples lie on a border; the nearest other", radii.len());
+        text += &line(&what, &beyond);
+    }
+    text
+}
+
+fn line(what: &str, borders: &[&Border]) -> String {
+    let moments: Moments = borders.iter().map(|border| border.distance).collect();
     let summary = moments.summary();
-    let least = radii.iter().min_by(|a, b| a.distance.total_cmp(&b.distance));
-    let Some(least) = least else { return "no state ever changes\n".to_owned() };
+    let least = borders.iter().min_by(|a, b| a.distance.total_cmp(&b.distance));
+    let Some(least) = least else { return format!("{what}: no state ever changes\n") };
+    let kind = if least.pooling { ", winner" } else { ", neuron" };
     format!(
-        "radius of the linear region: {:.3e} ± {:.3e}, least {:.3e} ({}{} {})\n",
-        summary.mean,
-        summary.sd,
-        least.distance,
-        least.layer,
-        if least.pooling { ", winner" } else { ", neuron" },
-        least.neuron
+        "{what}: {:.3e} ± {:.3e}, least {:.3e} ({}{kind} {})\n",
+        summary.mean, summary.sd, least.distance, least.layer, least.neuron
     )
 }
 
-/// The same for programs, an entry a sample.
+/// The same for programs, an entry a sample: the nearest border, and `beyond` the nearest of those
+/// on which the sample does not lie; null where there is none.
 pub fn as_json(radii: &[Radius]) -> Value {
     let entry = |radius: &Radius| {
-        json!({
-            "distance": radius.distance,
-            "layer": radius.layer,
-            "neuron": radius.neuron,
-            "pooling": radius.pooling,
-        })
+        let mut value = json!(radius.nearest);
+        if let Some(object) = value.as_object_mut() {
+            object.insert("beyond".to_owned(), json!(radius.beyond));
+        }
+        value
     };
     Value::Array(radii.iter().map(entry).collect())
 }

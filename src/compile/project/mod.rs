@@ -10,6 +10,7 @@ mod quantity;
 use super::accumulate::{Accumulated, Chosen};
 use super::build::{Emit, Expr};
 use super::select::Layer;
+use super::switches::Region;
 use crate::graph::Dim;
 use norms::{centre, icd};
 use patterns::Analysis;
@@ -30,8 +31,8 @@ pub struct Projection<'e, 'p> {
     pub request: Singular,
     /// The state `[N, S]`, where it is wanted.
     pub state: Option<Expr<'e>>,
-    /// The radius `[N]` and the switch at the border, where they are wanted.
-    pub radius: Option<(Expr<'e>, Expr<'e>)>,
+    /// How far the linear region reaches, where it is wanted.
+    pub region: Option<Region<'e>>,
     /// The input as `[N, 1, x…]`, an axis of size 1 in place of the samples.
     pub input: Expr<'e>,
     /// The dimensions of one sample of the input.
@@ -50,8 +51,10 @@ impl<'e> Projection<'e, '_> {
             let value = if value.dtype().is_float() { value.cast(dtype) } else { value };
             self.output(e, quantity.name(), value);
         }
-        if let Some((_, nearest)) = self.radius {
-            self.output(e, "radius-neuron", nearest.reshape(&self.by_sample(&[])));
+        if let Some(region) = self.region {
+            let scalar = self.by_sample(&[]);
+            self.output(e, "radius-neuron", region.nearest.reshape(&scalar));
+            self.output(e, "radius-beyond", region.beyond.reshape(&scalar).cast(dtype));
         }
         if let Some(indices) = self.chosen.indices.filter(|_| self.chosen.is_per_sample()) {
             let dims = self.by_sample(std::slice::from_ref(&self.chosen.count));
@@ -97,7 +100,7 @@ impl<'e> Projection<'e, '_> {
             Quantity::SingularValues => (analysis?.values, vec![patterns()]),
             Quantity::Mixing => (analysis?.mixing, vec![patterns(), self.chosen.count.clone()]),
             Quantity::Power => (analysis?.power?, Vec::new()),
-            Quantity::Radius => (self.radius?.0, Vec::new()),
+            Quantity::Radius => (self.region?.radius, Vec::new()),
             Quantity::State => (self.state?, self.state?.dims()[1..].to_vec()),
         })
     }

@@ -1,6 +1,6 @@
 //! Switches that turn where a value passes one of several levels.
 
-use super::{away, norms};
+use super::{away, norms, positive};
 use crate::compile::build::Expr;
 use crate::compile::linear::VarId;
 use crate::graph::DataType;
@@ -29,9 +29,10 @@ impl<'e> Levels<'e> {
         passed.reduce(|a, b| a + b).unwrap_or(self.x.e.int(0))
     }
 
-    /// `least |x − level| / ‖∂x‖`.
-    pub(super) fn distance(&self, tangents: &[Option<Expr<'e>>]) -> Expr<'e> {
+    /// `least |x − level| / ‖∂x‖`; with `beyond`, over the levels on which x does not lie.
+    pub(super) fn distance(&self, tangents: &[Option<Expr<'e>>], beyond: bool) -> Expr<'e> {
         let gaps = self.levels.iter().map(|&(level, _)| (self.x - level).unary("Abs"));
+        let gaps = gaps.map(|gap| if beyond { positive(gap) } else { gap });
         let least = gaps.reduce(|a, b| a.binary("Min", b)).unwrap_or(self.x);
         match tangents[self.change.0] {
             Some(change) => away(least, norms(change)),

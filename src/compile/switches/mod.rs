@@ -64,12 +64,12 @@ impl<'e> Switch<'e> {
     }
 
     /// The distance of the input from where each element changes its position, `[N, S]`; infinite
-    /// where it never does.
-    fn distance(&self, e: &'e Emit, tangents: &[Option<Expr<'e>>]) -> Expr<'e> {
+    /// where it never does. With `beyond`, from the nearest such place on which the input does not lie.
+    fn distance(&self, e: &'e Emit, tangents: &[Option<Expr<'e>>], beyond: bool) -> Expr<'e> {
         e.scope_of(self.node);
         let distance = match &self.kind {
-            Kind::Levels(levels) => levels.distance(tangents),
-            Kind::Winners(winners) => winners.distance(tangents),
+            Kind::Levels(levels) => levels.distance(tangents, beyond),
+            Kind::Winners(winners) => winners.distance(tangents, beyond),
         };
         self.by_sample(distance)
     }
@@ -99,8 +99,10 @@ impl<'e> Switch<'e> {
 /// When there is no switch.
 pub fn state<'e>(e: &'e Emit, switches: &[Switch<'e>]) -> Result<Expr<'e>> {
     if switches.is_empty() {
-        return Err(Error::request("nothing switches between the input and this layer")
-            .help("leave out state: the layer is affine or smooth in the input"));
+        return Err(Error::request("nothing switches between the input and this layer").help(
+            "leave out this layer, or state: the layer is affine or smooth in the input, and the \
+             state of a later one holds every switch before it",
+        ));
     }
     let few = switches.iter().all(|s| s.positions().is_some_and(|count| count <= 256));
     let dtype = if few { DataType::U8 } else { DataType::I32 };
@@ -108,11 +110,21 @@ pub fn state<'e>(e: &'e Emit, switches: &[Switch<'e>]) -> Result<Expr<'e>> {
     Ok(Expr::concat(&positions, 1))
 }
 
-/// The radius of the linear region `[N]`, and the place of the switch at its border in the state
-/// `[N]`, −1 where the radius is infinite.
+/// The nearest borders of the linear region.
+#[derive(Clone, Copy)]
+pub struct Region<'e> {
+    /// The distance of the nearest one, the radius `[N]`.
+    pub radius: Expr<'e>,
+    /// The place of its switch in the state `[N]`, int64; −1 where the radius is infinite.
+    pub nearest: Expr<'e>,
+    /// The distance of the nearest one on which the input does not lie `[N]`.
+    pub beyond: Expr<'e>,
+}
+
+/// How far the linear region reaches; infinitely where nothing switches.
 ///
-/// It is the least `|v| / ‖ŵ‖` over ReLUs and `margin / ‖Δŵ‖` over the winner and the losers of a window,
-/// those that move alike aside. Where two candidates are tied and move apart, as over a blank
+/// The radius is the least `|v| / ‖ŵ‖` over ReLUs and `margin / ‖Δŵ‖` over the winner and the losers of a
+/// window, those that move alike aside. Where two candidates are tied and move apart, as over a blank
 /// background, the input lies on the border and the radius is 0. An activity is known to its rounding
 /// only, so in float32 a radius below about 1e-6 of ‖x‖ is no more than that.
 pub fn radius<'e>(
@@ -120,21 +132,25 @@ pub fn radius<'e>(
     switches: &[Switch<'e>],
     tangents: &[Option<Expr<'e>>],
     (samples, dtype): (&Dim, DataType),
-) -> (Expr<'e>, Expr<'e>) {
+) -> Region<'e> {
     let lead = std::slice::from_ref(samples);
     if switches.is_empty() {
         let radius = Expr::filled(e, dtype, f64::INFINITY, lead);
-        return (radius, e.int(-1).expand(lead));
+        return Region { radius, nearest: e.int(-1).expand(lead), beyond: radius };
     }
-    let distances: Vec<_> = switches.iter().map(|s| s.distance(e, tangents)).collect();
-    let all = Expr::concat(&distances, 1);
-    let least = all.reduce("ReduceMin", &[1], false).assume(lead);
-    let nearest = e.op("ArgMin", &[all], &[("axis", 1.into()), ("keepdims", 0.into())]);
     // The least of infinities is the largest finite number in tract.
     let most = if dtype == DataType::F64 { f64::MAX } else { f64::from(f32::MAX) };
-    let bounded = least.binary("Less", least.number(most));
-    let radius = least.where_(bounded, least.number(f64::INFINITY));
-    (radius, nearest.assume(lead).where_(bounded, e.int(-1)))
+    let least = |beyond| {
+        let distances: Vec<_> = switches.iter().map(|s| s.distance(e, tangents, beyond)).collect();
+        let all = Expr::concat(&distances, 1);
+        let least = all.reduce("ReduceMin", &[1], false).assume(lead);
+        let bounded = least.binary("Less", least.number(most));
+        (all, bounded, least.where_(bounded, least.number(f64::INFINITY)))
+    };
+    let (all, bounded, radius) = least(false);
+    let nearest = e.op("ArgMin", &[all], &[("axis", 1.into()), ("keepdims", 0.into())]);
+    let nearest = nearest.assume(lead).where_(bounded, e.int(-1));
+    Region { radius, nearest, beyond: least(true).2 }
 }
 
 /// The tangents of every variable, a seed an input component, for the switches of every layer.
@@ -195,6 +211,12 @@ fn away<'e>(margin: Expr<'e>, norm: Expr<'e>) -> Expr<'e> {
     let moves = norm.binary("Greater", norm.number(0.0));
     let distance = margin / norm.where_(moves, norm.number(1.0));
     distance.where_(moves, margin.number(f64::INFINITY))
+}
+
+/// Margins with those of 0 taken as infinite.
+fn positive(margin: Expr<'_>) -> Expr<'_> {
+    let apart = margin.binary("Greater", margin.number(0.0));
+    margin.where_(apart, margin.number(f64::INFINITY))
 }
 
 #[cfg(test)]

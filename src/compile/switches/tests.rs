@@ -263,20 +263,25 @@ fn a_batch_as_one_sample_has_one_radius() {
 fn ties_are_on_the_border_unless_they_move_alike() {
     let net = |nodes| Net {
         x: "N, 2",
-        constants: "float zero = {0}".into(),
+        constants: "float zero = {0}, float three = {3}, int64[1] last = {1}".into(),
         nodes,
         batch: Batch::Axis(0),
     };
+    let never = f64::INFINITY;
     let cases = [
-        ("y = Relu (x)", [0.0, 1.0], 0.0, 0.0),
-        ("h = Relu (x) y = Max (h, zero)", [-2.0, -1.0], 1.0, 1.0),
-        ("h = Mul (x, zero) r = Relu (h) y = Add (r, x)", [2.0, 1.0], f64::INFINITY, -1.0),
-        ("y = Add (x, x)", [2.0, 1.0], f64::INFINITY, -1.0),
+        ("y = Relu (x)", [0.0, 1.0], 0.0, 0.0, 1.0),
+        ("h = Relu (x) y = Max (h, zero)", [-2.0, -1.0], 1.0, 1.0, 1.0),
+        ("h = Mul (x, zero) r = Relu (h) y = Add (r, x)", [2.0, 1.0], never, -1.0, never),
+        ("y = Add (x, x)", [2.0, 1.0], never, -1.0, never),
+        ("y = ReduceMax <keepdims = 0> (x, last)", [2.0, 2.0], 0.0, 0.0, never),
+        ("y = Clip (x, zero, three)", [0.0, 2.0], 0.0, 0.0, 1.0),
+        ("y = Clip (x, zero, three)", [3.0, -4.0], 0.0, 0.0, 3.0),
     ];
-    for (nodes, x, radius, nearest) in cases {
+    for (nodes, x, radius, nearest, beyond) in cases {
         let outputs = in_tract(&net(nodes).augmented(&[Quantity::Radius]).unwrap(), &[1, 2], &x);
         assert_eq!(outputs["slp/l/radius"].to_f64()[[0]], radius, "{nodes}");
         assert_eq!(outputs["slp/l/radius-neuron"].to_f64()[[0]], nearest, "{nodes}");
+        assert_eq!(outputs["slp/l/radius-beyond"].to_f64()[[0]], beyond, "{nodes}");
     }
     let error = net("y = Add (x, x)").augmented(&[Quantity::State]).unwrap_err();
     assert!(error.to_string().contains("nothing switches"), "{error}");

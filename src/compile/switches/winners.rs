@@ -1,6 +1,6 @@
 //! Switches that turn where another of several values becomes the largest or the least.
 
-use super::{away, norms};
+use super::{away, norms, positive};
 use crate::compile::build::{Emit, Expr};
 use crate::compile::linear::VarId;
 use crate::error::{Error, Result};
@@ -180,8 +180,9 @@ impl<'e> Winners<'e> {
         winner.reshape(&self.output.0.dims())
     }
 
-    /// `least |winner − candidate| / ‖∂winner − ∂candidate‖`, those that move alike aside.
-    pub(super) fn distance(&self, tangents: &[Option<Expr<'e>>]) -> Expr<'e> {
+    /// `least |winner − candidate| / ‖∂winner − ∂candidate‖`, those that move alike aside, and with
+    /// `beyond` those that are equal, too.
+    pub(super) fn distance(&self, tangents: &[Option<Expr<'e>>], beyond: bool) -> Expr<'e> {
         let (winner, output) = (self.output.0, self.output.1);
         let changes = self.inputs.iter().map(|(_, var)| tangents[var.as_ref()?.0]);
         let changes: Vec<Option<Expr<'e>>> = changes.collect();
@@ -195,6 +196,7 @@ impl<'e> Winners<'e> {
         let last = column.len() - 1;
         column[last] = Dim::Value(1);
         let margin = (winner.reshape(&column) - values).unary("Abs");
+        let margin = if beyond { positive(margin) } else { margin };
         let lead = [lead];
         let changes: Vec<Expr<'e>> = self
             .inputs

@@ -112,7 +112,9 @@ pub fn region(border: &Border) -> Section {
         r if r.is_infinite() => "Nothing switches: the network is affine everywhere.".to_owned(),
         0.0 => format!(
             "The picture lies on the border of its linear region: two candidates of a pooling window \
-             are tied, or a neuron is at exactly zero. The first is {switch}."
+             are tied, or a neuron is at exactly zero. The first is {switch}. The nearest border on \
+             which it does not lie is at a distance of {}.",
+            number(border.beyond, 3)
         ),
         r => format!(
             "Within a distance of {} of the picture, in the units of the model's input, no ReLU and no \
@@ -132,11 +134,12 @@ mod tests {
     #[test]
     fn a_region_is_told_in_words() {
         let told = |radius| {
-            let section = region(&Border { radius, switch: Some("element 3 of a (Relu)".into()) });
+            let switch = Some("element 3 of a (Relu)".to_owned());
+            let section = region(&Border { radius, beyond: 0.5, switch });
             format!("{:?}", section.blocks)
         };
         assert!(told(f64::INFINITY).contains("affine everywhere"));
-        assert!(told(0.0).contains("element 3 of a (Relu)"));
+        assert!(told(0.0).contains("element 3 of a (Relu)") && told(0.0).contains("0.500"));
         assert!(told(0.25).contains("distance of 0.250"));
     }
 }
