@@ -93,6 +93,11 @@ fn both_engines_keep_the_promises() {
         rows.map(|row| (row["promise"].clone(), row["status"].clone())).collect::<Vec<_>>()
     };
     assert_eq!(measured(&reports[0]), measured(&reports[1]));
+    let made = ["transform", DIGITS, "-o", &format!("{model}.b"), "--verify"];
+    let table = done(&[&made[..], &["--onnxruntime", &library()]].concat());
+    assert!(table.contains("ok") && !table.contains("BROKEN"), "{table}");
+    let error = refused(&slpc(&[&made[..], &["--provider", "cuda"]].concat()));
+    assert!(error.contains("tract: it computes on the cpu"), "{error}");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
+use super::engine::EngineArgs;
 use super::size::Size;
 use super::summary;
 use super::terminal::{Output, failure, is_standard, note, say};
@@ -73,9 +74,11 @@ pub struct Transform {
     /// The runtime; all values give what every one of them runs
     #[arg(long, default_value = "any")]
     target: Target,
-    /// Check the result as slpc verify does
+    /// Check the result as slpc verify does, in the engine that the next options name
     #[arg(long)]
     verify: bool,
+    #[command(flatten)]
+    engine: EngineArgs,
     /// Print the plan: direction, seeds, and the linear steps of each operator
     #[arg(long)]
     explain: bool,
@@ -219,7 +222,8 @@ impl Transform {
             }
         };
         let samples = verify::DEFAULT_SAMPLES;
-        let settings = Settings { samples, source: Some(source), ..Settings::default() };
+        let engine = self.engine.setup()?;
+        let settings = Settings { samples, source: Some(source), engine, ..Settings::default() };
         let report = measure(model, &settings).map_err(|error| error.file(output))?;
         let text = match self.json {
             true => verify::as_json(&report),
