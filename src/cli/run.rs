@@ -103,18 +103,27 @@ impl Run {
         real: usize,
     ) -> Result<Vec<(String, Array)>> {
         let wanted = |name: &String| self.array.is_empty() || self.array.contains(name);
-        let outputs = outputs.into_iter().filter(|(name, _)| wanted(name));
-        let rows = outputs.map(|(name, array)| match taken {
-            None => Ok((name, array.lifted())),
-            Some(taken) if array.shape().first() == Some(&taken) => Ok((name, array.head(real))),
-            Some(taken) => Err(Error::request(format!(
+        let Some(taken) = taken else {
+            let outputs = outputs.into_iter().filter(|(name, _)| wanted(name));
+            return Ok(outputs.map(|(name, array)| (name, array.lifted())).collect());
+        };
+        let has_samples = |array: &Array| array.shape().first() == Some(&taken);
+        let odd = outputs.iter().find(|(name, array)| wanted(name) && !has_samples(array));
+        if let Some((name, array)) = odd {
+            let others = outputs.iter().filter(|(_, array)| has_samples(array));
+            let others: Vec<_> = others.map(|(name, _)| format!("--array {name}")).collect();
+            return Err(Error::request(format!(
                 "the output has shape {:?}, without the {taken} samples along its first axis",
                 array.shape()
             ))
             .value(name)
-            .help("choose other outputs with --array")),
-        });
-        rows.collect()
+            .help(match others.is_empty() {
+                true => "no output has the samples there; transform with --batch none".to_owned(),
+                false => format!("write the others: {}", others.join(" ")),
+            }));
+        }
+        let outputs = outputs.into_iter().filter(|(name, _)| wanted(name));
+        Ok(outputs.map(|(name, array)| (name, array.head(real))).collect())
     }
 
     fn check_arrays(&self, model: &Model) -> Result<()> {
