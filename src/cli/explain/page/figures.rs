@@ -99,7 +99,7 @@ impl Pages<'_> {
             {
                 let Some(mu) = finding.output.spa.mu(row, i) else { continue };
                 let (j, size) = (narrow.pattern + 1, narrow.magnitude);
-                let note = format!("|α| = {}, j = {j}", number(size, 3));
+                let note = format!("|α| = {}, j\u{a0}=\u{a0}{j}", number(size, 3));
                 let plain = format!("mu{} |a| = {}, j = {j}", i + 1, plain(size));
                 maps.push(self.frame.map(mu.view(), subscript("μ", i + 1), note, plain)?);
             }
