@@ -83,6 +83,13 @@ fn outline_block(e: &Emit, block: &Block) -> Result<()> {
     let body = e.graph(|graph| body(graph, &ends))?;
     let sequences: Vec<_> = ends.elements.iter().map(|(_, all)| Some(*all)).collect();
     let kept = e.graph_mut(|graph| remove(graph, &ends));
+    for (name, rows) in e.graph_mut(|graph| take_equal(graph, block)) {
+        let rows = e.expr(rows);
+        let mut dims = rows.dims();
+        dims[block.axis] = Dim::Value(block.count as i32);
+        let one = rows.slice(block.axis, &Dim::Value(0), &Dim::Value(1));
+        e.output(&name, one.expand(&dims));
+    }
     let single = |dims: &[Dim]| block.axis == 1 && fixed(&dims[0]) == Some(1);
     let axes: Vec<i64> =
         kept.iter().map(|value| if single(&value.dims) { 0 } else { block.axis as i64 }).collect();
@@ -297,4 +304,26 @@ fn remove(graph: &mut Graph, ends: &Ends) -> Vec<Part> {
     ends.elements.iter().for_each(|(element, _)| graph.remove_value(*element));
     remove_idle(graph, kernels);
     parts
+}
+
+/// Takes the layer's outputs that do not depend on the block out of the graph, such as a bias that is
+/// zero: their rows are all the same, as many as a block has. Gives their names and what they copied.
+fn take_equal(graph: &mut Graph, block: &Block) -> Vec<(String, ValueId)> {
+    let rows = |id: ValueId| {
+        let value = graph.value(id);
+        let extent = value.dims().and_then(|dims| dims.get(block.axis).and_then(fixed));
+        let short = extent == Some(block.size) && block.size != block.count;
+        let ours = value.name.starts_with(&block.prefix);
+        Some((id, value.name.clone(), copied(graph, id).filter(|_| ours && short)?))
+    };
+    let list: Vec<_> = graph.outputs.iter().copied().filter_map(rows).collect();
+    let take = |(id, name, source)| {
+        graph.outputs.retain(|output| *output != id);
+        if let Some(node) = graph.producer(id) {
+            graph.remove_node(node);
+        }
+        graph.remove_value(id);
+        (name, source)
+    };
+    list.into_iter().map(take).collect()
 }

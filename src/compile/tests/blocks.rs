@@ -103,3 +103,22 @@ fn memory_decides_the_size() {
     let error = plan(&options).unwrap_err().to_string();
     assert!(error.contains("--memory 1.0 kB"), "{error}");
 }
+
+/// The bias of a network without constants is zero for every neuron, whichever its block.
+#[test]
+fn of_a_network_without_a_bias() {
+    let outputs = |block: Option<i64>| {
+        let mut options = options(Batch::Axis(0), Direction::Reverse);
+        options.layers[0].what = "y".to_owned();
+        options.limits.block = block;
+        options.emit = Quantity::DEFAULT.to_vec();
+        options.emit.push(Quantity::BiasTerms);
+        let network = model("double[N,7]", "double[N,7]", "double one = {1}", "y = Relu (x)");
+        let (model, _) = transform(network, &options).unwrap();
+        assert_eq!(scans(&model), usize::from(block.is_some()));
+        let outputs = run(&model, &[3, 7], DataType::F64, &values(21));
+        let shapes = outputs.iter().map(|(name, array)| (name.clone(), array.shape().to_vec()));
+        shapes.collect::<std::collections::BTreeMap<_, _>>()
+    };
+    assert_eq!(outputs(Some(2)), outputs(None));
+}
