@@ -4,6 +4,9 @@ use super::Emit;
 use crate::error::Error;
 use crate::graph::{Attr, DataType, Dim, Facts, Tensor, ValueId, fixed};
 
+/// More axes than any rule asks for by number.
+const MOST_AXES: usize = 8;
+
 /// A value of the graph being built, with arithmetic.
 #[derive(Clone, Copy)]
 pub struct Expr<'e> {
@@ -19,7 +22,7 @@ impl<'e> Expr<'e> {
         self.e.graph(|graph| graph.value(self.id).dtype).unwrap_or(DataType::F32)
     }
 
-    /// The dimensions; none, and an error kept, where the rank is unknown.
+    /// The dimensions; some that mean nothing, and an error kept, where the rank is unknown.
     pub fn dims(self) -> Vec<Dim> {
         let (dims, name) =
             self.e.graph(|graph| (graph.value(self.id).dims(), graph.value(self.id).name.clone()));
@@ -29,7 +32,8 @@ impl<'e> Expr<'e> {
                     .value(name)
                     .help("give the model's inputs shapes"),
             );
-            Vec::new()
+            // The failure is told in the end; until then no rule may miss an axis.
+            vec![Dim::Value(1); MOST_AXES]
         })
     }
 

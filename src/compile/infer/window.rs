@@ -4,6 +4,7 @@
 
 use super::cx::Cx;
 use super::dim::{num, number};
+use super::layout::show;
 use crate::error::{Error, Result};
 use crate::graph::{Dim, Facts};
 
@@ -164,6 +165,7 @@ pub fn conv(cx: &mut Cx, index: usize) -> Result<Vec<Facts>> {
             weights[0].clone()
         }
     };
+    check_bias(cx, &channels)?;
     let mut dims = vec![data[0].clone(), channels];
     for (i, size) in data[2..].iter().enumerate() {
         let slack = windows.slack(cx, i, size);
@@ -216,6 +218,7 @@ pub fn conv_transpose(cx: &mut Cx) -> Result<Vec<Facts>> {
             cx.tidy(weights[1].clone() * num(group))
         }
     };
+    check_bias(cx, &channels)?;
     let mut dims = vec![data[0].clone(), channels];
     let shape = cx.node.ints("output_shape")?.filter(|list| !list.is_empty());
     let extra = cx.node.ints("output_padding")?.filter(|list| !list.is_empty());
@@ -239,6 +242,27 @@ pub fn conv_transpose(cx: &mut Cx) -> Result<Vec<Facts>> {
         dims.push(cx.tidy(dim));
     }
     Ok(vec![Facts::from_shape(dims)])
+}
+
+/// Checks that the bias, where there is one, has an entry a channel.
+fn check_bias(cx: &Cx, channels: &Dim) -> Result<()> {
+    let index = match cx.node.op.as_str() {
+        "Conv" | "ConvTranspose" => 2,
+        "DeformConv" => 3,
+        "QLinearConv" => 8,
+        _ => return Ok(()),
+    };
+    let Some(bias) = cx.facts(index).and_then(|facts| facts.shape()) else { return Ok(()) };
+    let bias: Vec<Dim> = bias.collect();
+    let count = bias.first().and_then(number);
+    let differs = count.zip(number(channels)).is_some_and(|(a, b)| a != b);
+    if bias.len() != 1 || differs {
+        return Err(Error::unreadable(format!(
+            "the bias has the shape {}, the output {channels} channels",
+            show(&bias)
+        )));
+    }
+    Ok(())
 }
 
 /// Entry `i` of an optional list with one entry a spatial axis. Where the list also covers batch
