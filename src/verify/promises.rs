@@ -4,6 +4,7 @@ use super::feed::{Outputs, floats, samples};
 use super::report::{Promise, Tally};
 use super::subject::{Layer, Neurons};
 use crate::engine::Array;
+use crate::graph::DataType;
 
 /// What a run gave for one layer. A row is a neuron of a sample.
 pub struct Rows<'a> {
@@ -90,11 +91,21 @@ impl<'a> Rows<'a> {
         for r in 0..self.count() {
             tally.rows += 1;
             let weights = self.map("weights", r);
-            if weights.as_ref().is_some_and(|w| w.iter().all(|&w| w == 0.0)) {
+            if weights.as_ref().is_some_and(|w| self.is_zero(w)) {
                 tally.unattributed += 1;
             }
             self.measure_row(r, weights.as_deref(), tally);
         }
+    }
+
+    /// Whether weights count as zero: they are, or are below the smallest normal number.
+    fn is_zero(&self, weights: &[f64]) -> bool {
+        let least = match self.get("weights").map(Array::dtype) {
+            Some(DataType::F32) => f32::MIN_POSITIVE.into(),
+            Some(DataType::F64) => f64::MIN_POSITIVE,
+            _ => 0.0,
+        };
+        weights.iter().all(|w| *w == 0.0 || w.abs() < least)
     }
 
     fn measure_row(&self, r: usize, weights: Option<&[f64]>, tally: &mut Tally) {
@@ -104,10 +115,10 @@ impl<'a> Rows<'a> {
             tally.see(Promise::Projection, v - (sum + b), v.abs() + size + b.abs());
         }
         if let (Some(v), Some(w), Some(c)) = (self.activity(r), weights, self.map("centre", r)) {
-            centre(x, v, w, &c, tally);
+            centre(x, if self.is_zero(w) { None } else { Some((v, w)) }, &c, tally);
         }
         if let (Some(v), Some(icd)) = (self.activity(r), self.map("icd", r)) {
-            match weights.is_some_and(|w| w.iter().all(|&w| w == 0.0)) {
+            match weights.is_some_and(|w| self.is_zero(w)) {
                 true => icd.iter().for_each(|&nu| tally.see(Promise::Decomposition, nu, 0.0)),
                 false => tally.see(Promise::Decomposition, icd.iter().sum::<f64>() - v, v),
             }
@@ -155,11 +166,11 @@ impl<'a> Rows<'a> {
 }
 
 /// (x − ĉ)·ŵ = v; where ŵ = 0 the centre is x itself.
-fn centre(x: &[f64], v: f64, w: &[f64], c: &[f64], tally: &mut Tally) {
-    if w.iter().all(|&w| w == 0.0) {
+fn centre(x: &[f64], row: Option<(f64, &[f64])>, c: &[f64], tally: &mut Tally) {
+    let Some((v, w)) = row else {
         x.iter().zip(c).for_each(|(x, c)| tally.see(Promise::Centre, x - c, 0.0));
         return;
-    }
+    };
     let (xw, x_size) = dot(x, w);
     let (cw, c_size) = dot(c, w);
     tally.see(Promise::Centre, xw - cw - v, v.abs() + x_size + c_size);
@@ -170,7 +181,6 @@ mod tests {
     use ndarray::{ArrayD, array};
 
     use super::*;
-    use crate::graph::DataType;
     use crate::verify::report::Outcome;
 
     fn layer() -> Layer {

@@ -1,7 +1,7 @@
 //! What follows from the rows alone: the input component decomposition and the centre.
 
 use crate::compile::build::Expr;
-use crate::graph::Dim;
+use crate::graph::{DataType, Dim};
 
 /// `ŵ = scale · unit` with `unit` of largest magnitude 1, and `‖unit‖²`; 1 and 1 where `ŵ = 0`.
 struct Normed<'e> {
@@ -9,6 +9,18 @@ struct Normed<'e> {
     scale: Expr<'e>,
     square: Expr<'e>,
     norm: Expr<'e>,
+}
+
+/// The smallest number that weights are divided by. Below the smallest normal number nothing has
+/// relative precision, processors may flush to zero, and a reciprocal may be infinite: such weights
+/// count as zero.
+fn least(dtype: DataType) -> f64 {
+    match dtype {
+        DataType::F64 => f64::MIN_POSITIVE,
+        // The least number of half precision there is, so that only zero is below.
+        DataType::F16 => 6e-8,
+        _ => f32::MIN_POSITIVE.into(),
+    }
 }
 
 /// Scaled by its largest magnitude before squaring, since |ŵ| near 1e-22 squares to zero in float32.
@@ -20,7 +32,7 @@ fn normed(weights: Expr<'_>) -> Normed<'_> {
         true => weights.unary("Abs"),
         false => weights.unary("Abs").reduce("ReduceMax", &axes, true),
     };
-    let none = largest.binary("Equal", largest.number(0.0));
+    let none = largest.binary("Less", largest.number(least(weights.dtype())));
     let one = weights.number(1.0);
     let scale = one.where_(none, largest);
     let unit = weights / scale;
