@@ -1,5 +1,7 @@
 //! Switched linear projections of neural networks, as ONNX graphs.
 #![warn(missing_docs)]
+// `onnx/map.rs` alone is let off, which `forbid` would not allow.
+#![deny(unsafe_code)]
 
 pub mod analyse;
 pub mod cli;

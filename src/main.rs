@@ -1,4 +1,5 @@
 //! Errors to exit codes, and nothing else.
+#![forbid(unsafe_code)]
 
 use std::panic;
 use std::process::ExitCode;

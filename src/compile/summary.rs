@@ -7,7 +7,7 @@ use super::plan::{self, Plan};
 use super::select::{self, Layer, Neurons, Path};
 use crate::graph::{Graph, Model};
 
-/// What [`transform`] did.
+/// What [`transform`](super::transform()) did.
 #[derive(Clone, Debug)]
 pub struct Summary {
     /// The name of the projected input.

@@ -2,7 +2,7 @@
 //!
 //! [`Session::open`] takes a model's file and a [`Setup`], which names the engine; the session says
 //! what the model declares of its inputs and outputs, and runs on named arrays of any shapes that
-//! fit. [`tract`] is built in, [`onnxruntime`] is loaded from where the user has it.
+//! fit. [`tract`] is built in, ONNX Runtime is loaded from where the user has it.
 
 mod array;
 mod defects;

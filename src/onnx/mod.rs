@@ -9,6 +9,7 @@ mod declare;
 mod emit;
 mod external;
 mod load;
+#[allow(unsafe_code, reason = "maps files, and hands chunks to the encoder")]
 mod map;
 mod scope;
 mod tensor;

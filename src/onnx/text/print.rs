@@ -28,7 +28,7 @@ pub fn print_full(model: &Model) -> String {
     Printer { most: usize::MAX, types: true, ..Printer::default() }.model(model)
 }
 
-/// The graph as text, constants as [`print`] writes them.
+/// The graph as text, constants as [`print()`] writes them.
 pub fn print_graph(graph: &Graph) -> String {
     Printer { most: SHORT, ..Printer::default() }.whole_graph(graph)
 }
