@@ -120,7 +120,8 @@ fn request(random: &mut Random) -> Options {
         "patterns,singular-values,mixing,power",
     ]);
     let layers: &[&str] = random.pick(&[&[][..], &["#1"], &["logits"]]);
-    options(layers, neurons, emit)
+    let batch = random.pick(&[select::Batch::Auto, select::Batch::None]);
+    Options { batch, ..options(layers, neurons, emit) }
 }
 
 /// Loads, lists the layers, transforms, writes and loads again; tells how far it came.
