@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+#[path = "docs/hashes.rs"]
+mod hashes;
 #[path = "docs/links.rs"]
 mod links;
 #[path = "docs/reference.rs"]
@@ -23,6 +25,11 @@ fn fresh(name: &str, made: &str) {
 #[test]
 fn the_table_of_operators_is_fresh() {
     fresh("operators.md", &operators());
+}
+
+#[test]
+fn augmented_models_are_the_same_everywhere() {
+    fresh("hashes.txt", &hashes::list());
 }
 
 #[test]
