@@ -36,7 +36,7 @@ def session(path, profile=None):
 
 def transform(slpc, model, out, work, memory=None):
     """Write the augmented graph of `work`; slpc's own summary."""
-    command = [slpc, "transform", model, "-o", out, "--emit", "weights", "--json", "--neurons", spell(work.neurons)]
+    command = [slpc, "transform", model, "-o", out, "--emit", "weights", "--json", "--explain", "--neurons", spell(work.neurons)]
     if work.node:
         command += ["--layer", work.node]
     if memory:
@@ -149,8 +149,10 @@ def nodes(path):
     return within(onnx.load(path).graph)
 
 
-def profile(path, x, top=6):
-    """The share of each kind of node in one warm run: [[operator, share, milliseconds]], and the heaviest nodes."""
+def profile(path, x, steps, top=6):
+    """The share of each kind of node in one warm run: [[operator, share, milliseconds]], the heaviest nodes, and what
+    the nodes of each operator of `steps` (the plan's) take beside what the plan says: [[operator, said, taken]], seconds.
+    """
     prefix = os.path.join(os.path.dirname(path), "profile")
     s = session(path, prefix)
     s.run(None, {"x": x})
@@ -159,12 +161,22 @@ def profile(path, x, top=6):
     with open(file) as f:
         events = json.load(f)
     os.remove(file)
-    kinds, nodes = defaultdict(float), defaultdict(float)
+    kinds, nodes, taken = defaultdict(float), defaultdict(float), defaultdict(float)
+    said = defaultdict(float)
+    for step in steps:
+        said[step["node"]] += step["seconds"]
+    # The nodes that a step emits are named by the operator it comes from.
+    scopes = sorted(((f"slp/{node.strip('/')}/", node) for node in said), key=lambda s: -len(s[0]))
     for e in events:
         # A Scan's own time holds that of the nodes in its body.
         if e.get("cat") == "Node" and e["name"].endswith("_kernel_time") and e["args"]["op_name"] not in ("Scan", "Loop", "If"):
             kinds[e["args"]["op_name"]] += e["dur"] / 2e3
-            nodes[e["args"]["op_name"] + " " + e["name"].removesuffix("_kernel_time")] += e["dur"] / 2e3
+            name = e["name"].removesuffix("_kernel_time")
+            nodes[e["args"]["op_name"] + " " + name] += e["dur"] / 2e3
+            for scope in (node for prefix, node in scopes if name.startswith(prefix)):
+                taken[scope] += e["dur"] / 2e6
+                break
     total = sum(kinds.values())
     largest = lambda d: [[k, v / total, v] for k, v in sorted(d.items(), key=lambda t: -t[1])[:top]]
-    return {"kinds": largest(kinds), "nodes": largest(nodes)}
+    plan = [[node, said[node], taken[node]] for node in said]
+    return {"kinds": largest(kinds), "nodes": largest(nodes), "plan": plan}

@@ -24,9 +24,12 @@ BOUNDS = {
     "ConvTranspose": "arithmetic, about that of the model's own convolution a row, in a kernel that ONNX Runtime tunes"
                      " less than Conv; a flipped Conv where there are many channels on both sides",
     "Conv": "arithmetic, about that of the model's own convolution a row; narrower windows for chosen neurons",
-    "MatMul": "arithmetic; units that are switched off still take part, and gathering the active ones leaves them out",
-    "Gemm": "arithmetic; units that are switched off still take part, and gathering the active ones leaves them out",
-    "ScatterElements": "one element at a time with an index for each; MaxUnpool where pooling windows do not overlap",
+    "MatMul": "arithmetic; of the active units alone where the layer is large",
+    "Gemm": "arithmetic; of the active units alone where the layer is large",
+    "ScatterElements": "one element at a time with an index for each, where pooling windows overlap",
+    "Resize": "bandwidth: one writing of every map behind a pooling",
+    "Gather": "bandwidth: the masks of every neuron's window",
+    "Transpose": "bandwidth: the masks of every neuron's window, channels first",
     "Reshape": "copies of the whole result, which ONNX Runtime makes where a Scan hands out its blocks; larger blocks, or none",
     "Mul": "bandwidth: one reading and writing of every map for each mask; masks merged into the step before",
 }
@@ -42,7 +45,7 @@ def write(figures, works, path):
     two = {"trained": "its trained", "random": "random"}[figures["2conv"]]
     parts = [HEAD.format(machine=figures["machine"], load=f"{min(loads):.0f} to {max(loads):.0f}",
                          versions=f"Python {figures['python']}, {versions}", two=two, note=figures.get("note", "")),
-             _table(done), _verdicts(measured), _bounds(measured), _peers(measured), _memory(figures["memory"])]
+             _table(done), _verdicts(measured), _bounds(measured), _plan(measured), _peers(measured), _memory(figures["memory"])]
     with open(path, "w") as f:
         f.write("\n".join(p.rstrip() + "\n" for p in parts))
 
@@ -101,6 +104,29 @@ def _bounds(measured):
     leading = dict.fromkeys(k for w in missed for k, s, _ in w["profile"]["kinds"] if s >= 0.1)
     lines += ["", "Where an aim is missed, these take a tenth of the time or more; what bounds them, and what would move it:", ""]
     lines += [f"* {k}: {BOUNDS.get(k, 'not looked into')}." for k in leading]
+    return "\n".join(lines)
+
+
+def _plan(measured):
+    lines = ["## What the plan says", "",
+             "`--explain` tells what each linear step costs on a nominal core. Here its shares are set beside those of the time"
+             " that ONNX Runtime's profile gives to the nodes of each operator (which leaves out what it inserts itself, such as"
+             " changes of layout). *Within 2*: the part of the measured time that goes to operators whose share is said within a"
+             " factor of 2. *Order*: of all pairs of operators whose measured times differ by a factor of 2 or more, the part"
+             " that is said in that order.", "",
+             "| work | operators | within 2 | order | said worst (share said, taken) |", "|---|---|---|---|---|"]
+    for w in measured:
+        plan = [(n, s, t) for n, s, t in w["profile"].get("plan", []) if t > 0]
+        said, taken = sum(s for _, s, _ in plan), sum(t for _, _, t in plan)
+        if not plan or not said:
+            lines.append(f"| {w['title']} | not measured | | | |")
+            continue
+        shares = [(n, s / said, t / taken) for n, s, t in plan]
+        within = sum(t for _, s, t in shares if t / 2 <= s <= 2 * t)
+        pairs = [(a, b) for a in shares for b in shares if a[2] >= 2 * b[2]]
+        order = sum(a[1] > b[1] for a, b in pairs) / len(pairs) if pairs else 1
+        n, s, t = max(shares, key=lambda x: abs(x[1] - x[2]))
+        lines.append(f"| {w['title']} | {len(shares)} | {within:.0%} | {order:.0%} | `{n}` {s:.0%}, {t:.0%} |")
     return "\n".join(lines)
 
 

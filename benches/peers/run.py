@@ -190,7 +190,7 @@ def measure(work, slpc, folder, seconds):
     return {"key": work.key, "title": work.title, "aim": work.aim, "neurons": count, "differ": differ, "seed": seed,
             "times": times, "once": {n: t for n, t in first.items() if n not in times}, "ratios": ratios,
             "checks": checks, "absent": absent, "per_seed": per_seed, "nodes": {"before": c.nodes(path), "after": c.nodes(augmented)},
-            "direction": summary["direction"], "blocks": summary["blocks"], "profile": c.profile(augmented, x)}
+            "direction": summary["direction"], "blocks": summary["blocks"], "profile": c.profile(augmented, x, summary["steps"])}
 
 
 def held(kind, limit, slpc, folder):

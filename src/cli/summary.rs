@@ -73,8 +73,7 @@ impl Report<'_> {
         }
     }
 
-    /// The linear steps of each operator, in the order of the program.
-    /// The linear steps with what they cost for all seeds, by the plan's model.
+    /// The linear steps, in the order of the program, with what they cost for all seeds, by the plan's model.
     fn steps(&self) -> String {
         let titles = ["operator at", "linear step", "sees", "multiply-adds", "bytes", "share"];
         let mut rows = vec![titles.map(str::to_owned).to_vec()];
