@@ -255,7 +255,6 @@ impl Transform {
                 },
                 memory: Some(self.memory.unwrap_or_else(Size::quarter_of_memory).0),
                 block: self.block.0,
-                whole: false,
                 assumed: Assumed(self.assume.iter().cloned().collect()),
             },
         }

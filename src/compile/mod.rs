@@ -24,7 +24,7 @@ use build::Emit;
 use layers::{blocks_of, check_blocks, order_outputs, project_layers};
 use linear::{Samples, place_samples};
 use linearise::{Linearised, linearise};
-use plan::Limits;
+use plan::{Limits, Wanted};
 use project::{Quantity, Singular};
 use select::{Batch, Choice, Layer, Neurons, Path};
 pub use summary::{LayerSummary, StepSummary, Summary};
@@ -112,9 +112,12 @@ pub fn transform(model: Model, options: &Options) -> Result<(Model, Summary)> {
     network.fuse(&e, options.emit.iter().any(|q| q.is_of_switches()));
     let sample = sample_dims(&e, input, &layers);
     let samples = sample_places(&e, &network, input, &layers)?;
-    let whole = options.emit.iter().any(|q| q.is_singular());
-    let limits = Limits { whole, ..options.limits.clone() };
-    let plan = plan::plan(&network, samples.as_deref(), &sample, &layers, &limits)?;
+    let wanted = Wanted {
+        rows: options.emit.iter().filter(|q| q.is_row()).count(),
+        whole: options.emit.iter().any(|q| q.is_singular()),
+    };
+    let limits = &options.limits;
+    let plan = plan::plan(&network, samples.as_deref(), &sample, &layers, wanted, limits)?;
     check_blocks(&layers, &plan, options)?;
     let notes =
         project_layers(&e, &network, (input, &order), &layers, (&sample, samples), &plan, options)?;

@@ -1,7 +1,7 @@
 //! Time and memory of the roads that the plan chooses from.
 
 use super::cost::{self, Assumed, Cost};
-use super::{Direction, Limits, Sight, chosen_count, size};
+use super::{Direction, Sight, Wanted, chosen_count, size};
 use crate::compile::linearise::Linearised;
 use crate::compile::select::{Layer, Neurons, neuron_count};
 use crate::graph::Dim;
@@ -13,8 +13,6 @@ const WORKING_SET: f64 = 16e6;
 const AT_ONCE: f64 = 48e6;
 /// Tensors of a row's size that its projections need besides the outputs.
 const ROWS: f64 = 4.0;
-/// Tensors of a row's size among the outputs.
-const OUTPUTS: f64 = 3.0;
 
 /// What the layers cost in either direction.
 pub struct Estimate {
@@ -24,6 +22,8 @@ pub struct Estimate {
     counts: Vec<Option<i64>>,
     /// The bytes of one row.
     row: f64,
+    /// Outputs of a row's size.
+    outputs: f64,
     /// The cost of each step back for one neuron, by layer.
     back: Vec<Vec<Cost>>,
     /// The cost of each step ahead for one component of the input.
@@ -37,6 +37,7 @@ impl Estimate {
         sights: &[Sight],
         input: &[Dim],
         layers: &[Layer],
+        wanted: Wanted,
         assumed: &Assumed,
     ) -> Self {
         let program = &network.program;
@@ -45,6 +46,7 @@ impl Estimate {
             forward_seeds: neuron_count(input),
             counts: layers.iter().map(chosen_count).collect(),
             row: assumed.elements(input) * 4.0,
+            outputs: wanted.rows as f64,
             back: pairs.map(|(&l, sight)| cost::seen(program, l, sight, assumed)).collect(),
             ahead: cost::whole(program, assumed),
         }
@@ -71,20 +73,27 @@ impl Estimate {
     }
 
     /// How many neurons of each layer are projected at a time; none for all of them.
-    pub fn blocks(&self, layers: &[Layer], allowed: f64, limits: &Limits) -> Vec<Option<i64>> {
+    pub fn blocks(
+        &self,
+        layers: &[Layer],
+        allowed: f64,
+        wanted: Wanted,
+        asked: Option<i64>,
+    ) -> Vec<Option<i64>> {
         let at_once: f64 =
             self.needs().zip(&self.counts).map(|(need, &n)| need * size(n) as f64).sum();
         let left = allowed - self.outputs();
+        let left_in_blocks = left - self.outputs();
         // Where little but the rows themselves is held, blocks only copy them once more.
         let light = self.back.iter().all(|costs| total(costs).held <= self.row);
         let block = |(layer, need): (&Layer, f64)| {
             let count = chosen_count(layer).filter(|_| layer.neurons != Neurons::Runtime)?;
-            let most = match limits.block {
+            let most = match asked {
                 Some(asked) => asked,
-                None if at_once <= left && (at_once <= AT_ONCE || light || limits.whole) => {
+                None if at_once <= left && (at_once <= AT_ONCE || light || wanted.whole) => {
                     return None;
                 }
-                None => ((WORKING_SET.min(left) / need) as i64).max(1),
+                None => ((WORKING_SET.min(left_in_blocks) / need) as i64).max(1),
             };
             (most < count).then(|| even(count, most))
         };
@@ -96,14 +105,18 @@ impl Estimate {
         if direction == Direction::Forward {
             return self.outputs() + total(&self.ahead).held * size(self.forward_seeds) as f64;
         }
-        let (mut together, mut largest) = (0.0, 0.0f64);
+        let (mut together, mut largest, mut copies) = (0.0, 0.0f64, 0.0);
         for ((block, &count), need) in blocks.iter().zip(&self.counts).zip(self.needs()) {
             match block {
                 None => together += need * size(count) as f64,
-                Some(block) => largest = largest.max(*block as f64 * need),
+                // The blocks are stacked first, and then made one.
+                Some(block) => {
+                    largest = largest.max(*block as f64 * need);
+                    copies += self.outputs_of(count);
+                }
             }
         }
-        self.outputs() + largest.max(together)
+        self.outputs() + copies + largest.max(together)
     }
 
     /// What each step costs in a direction, for all its seeds.
@@ -124,8 +137,13 @@ impl Estimate {
         self.back.iter().map(|costs| total(costs).held + ROWS * self.row)
     }
 
+    /// The bytes of the outputs if no layer comes in blocks.
     fn outputs(&self) -> f64 {
-        self.counts.iter().map(|&n| size(n) as f64).sum::<f64>() * self.row * OUTPUTS
+        self.counts.iter().map(|&n| self.outputs_of(n)).sum()
+    }
+
+    fn outputs_of(&self, count: Option<i64>) -> f64 {
+        size(count) as f64 * self.row * self.outputs
     }
 }
 

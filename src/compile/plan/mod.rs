@@ -56,6 +56,15 @@ pub struct Plan {
     pub costs: Vec<Cost>,
 }
 
+/// What is made of the rows.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wanted {
+    /// Outputs of a row's size.
+    pub rows: usize,
+    /// Whether all rows of a layer are needed at once, so that blocks are taken only for want of memory.
+    pub whole: bool,
+}
+
 /// Limits and overrides.
 #[derive(Clone, Debug, Default)]
 pub struct Limits {
@@ -65,8 +74,6 @@ pub struct Limits {
     pub memory: Option<u64>,
     /// How many neurons are projected at a time; decided from the memory if none.
     pub block: Option<i64>,
-    /// Whether all rows of a layer are needed at once, so that blocks are taken only for want of memory.
-    pub whole: bool,
     /// The sizes that symbolic dimensions are taken to have.
     pub assumed: Assumed,
 }
@@ -83,17 +90,18 @@ pub fn plan(
     samples: Option<&[Option<Samples>]>,
     input: &[Dim],
     layers: &[Layer],
+    wanted: Wanted,
     limits: &Limits,
 ) -> Result<Plan> {
     let program = &network.program;
     let sights: Vec<Sight> =
         network.layers.iter().map(|&layer| sight(program, layer, samples)).collect();
-    let estimate = Estimate::new(network, &sights, input, layers, &limits.assumed);
+    let estimate = Estimate::new(network, &sights, input, layers, wanted, &limits.assumed);
     let allowed = limits.memory.map_or(f64::INFINITY, |limit| limit as f64);
     let direction = limits.direction.unwrap_or_else(|| estimate.direction(allowed));
     let blocks = match direction {
         Direction::Forward => vec![None; layers.len()],
-        Direction::Reverse => estimate.blocks(layers, allowed, limits),
+        Direction::Reverse => estimate.blocks(layers, allowed, wanted, limits.block),
     };
     let memory = estimate.memory(direction, &blocks);
     if memory > allowed {

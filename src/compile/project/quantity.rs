@@ -58,7 +58,12 @@ impl Quantity {
 
     /// Whether the rows of the Jacobian are needed for it.
     pub fn needs_weights(self) -> bool {
-        matches!(self, Self::Weights | Self::Centre | Self::Icd) || self.is_singular()
+        self.is_row() || self.is_singular()
+    }
+
+    /// Whether it has a number for each component of the input.
+    pub fn is_row(self) -> bool {
+        matches!(self, Self::Weights | Self::Centre | Self::Icd)
     }
 
     /// Whether it tells of the switches of the model.
