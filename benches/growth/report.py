@@ -1,0 +1,92 @@
+"""docs/growth.md and its picture out of the figures of run.py: no number has another source."""
+
+import math
+import os
+import statistics
+
+import chart
+
+CLIFF = 1.5  # a step is a cliff where time grows by this much more than what it should be proportional to
+NOISE = 1e-3  # seconds; smaller steps are not judged
+
+HEAD = """# How cost grows
+
+Made by `python benches/growth/run.py --slpc target/release/slpc --write docs/growth.md`; every figure is from its
+JSON. Rows are those of `slpc transform --emit weights` with its default plan, in ONNX Runtime {onnxruntime} with one thread,
+on networks with random weights (`benches/growth/models.py`). The machine ({machine}) was shared and busy (load
+{load}), so times are CPU seconds and medians, and the points of a sweep took turns. {note}
+
+![Run time, time of the model alone and time to transform over the four sweeps](growth.svg)
+
+The exponent is the slope of log time over log size on the upper half of a sweep: 1 is in proportion, less is
+cheaper. A step between two points is called a cliff where time grows {cliff} times as much as in proportion.
+"""
+
+
+def write(figures, path):
+    """Write the report to `path` and the picture beside it."""
+    done = figures.get("sweeps", {})
+    loads = [s["load"] for s in done.values()] or [0.0]
+    parts = [HEAD.format(**figures, load=f"{min(loads):.0f} to {max(loads):.0f}", cliff=CLIFF)]
+    parts += [_verdict(done), *map(_table, done.values())]
+    with open(path, "w") as f:
+        f.write("\n".join(p.rstrip() + "\n" for p in parts))
+    panels = [(s["title"], s["what"], _each(s, "size"), _power(s), [_each(s, k) for k in ("run", "alone", "transform")])
+              for s in done.values()]
+    with open(os.path.splitext(path)[0] + ".svg", "w") as f:
+        f.write(chart.picture("How cost grows", "CPU time; dashed: in proportion",
+                              ("rows of the augmented graph", "the model alone", "slpc transform"), panels))
+
+
+def exponent(sizes, times):
+    """The least-squares slope of log time over log size on the upper half of the points."""
+    start = (len(sizes) - 1) // 2
+    x, y = [math.log(s) for s in sizes[start:]], [math.log(t) for t in times[start:]]
+    return statistics.linear_regression(x, y).slope
+
+
+def cliffs(sizes, times):
+    """The steps (index, growth of time, growth of size) that no proportional growth explains."""
+    steps = [(i, times[i + 1] / times[i], sizes[i + 1] / sizes[i]) for i in range(len(sizes) - 1)]
+    return [(i, t, s) for i, t, s in steps if t > CLIFF * s and times[i + 1] - times[i] > NOISE]
+
+
+def _each(sweep, key):
+    return [p[key] for p in sweep["points"]]
+
+
+def _power(sweep):
+    """To which power of the size cost is proportional."""
+    first, last = sweep["points"][0], sweep["points"][-1]
+    return math.log(last["cost"] / first["cost"]) / math.log(last["size"] / first["size"])
+
+
+def _verdict(done):
+    lines = ["## Verdict", "", "Linear is an exponent of at most 1.15, of rows and of transforming.", "", "| sweep | proportional to | exponent of rows | of the model alone | of `slpc transform` | verdict |",
+             "|---|---|---|---|---|---|"]
+    for s in done.values():
+        cost = _each(s, "cost")
+        found = [exponent(cost, _each(s, k)) for k in ("run", "alone", "transform")]
+        steps = [f"cliff in the time of {name} from {s['points'][i]['size']} to {s['points'][i + 1]['size']}: {t:.1f} times "
+                 f"for {c:.1f}" for key, name in (("run", "rows"), ("transform", "transforming"), ("alone", "the model alone"))
+                 for i, t, c in cliffs(cost, _each(s, key))]
+        growth = "linear" if max(found[0], found[2]) <= 1.15 else f"grows as the power {max(found[0], found[2]):.2f}"
+        if found[0] > 1.1 and found[1] > 1.05:
+            growth += f" where the model alone grows as {found[1]:.2f}"
+        what = s["what"] if _power(s) == 1 else "pixels"
+        lines.append(f"| {s['title']} | {what} | {found[0]:.2f} | {found[1]:.2f} | {found[2]:.2f} "
+                     f"| {growth}, {'; '.join(steps) or 'no cliff'} |")
+    return "\n".join(lines)
+
+
+def _table(sweep):
+    lines = [f"## {sweep['title']}", "",
+             f"| {sweep['what']} | rows | run, CPU ms | model alone, ms | run over alone, a row | transform, CPU ms | nodes | plan |",
+             "|---|---|---|---|---|---|---|---|"]
+    for p in sweep["points"]:
+        block = ", ".join("whole" if b is None else f"blocks of {b}" for b in p["blocks"])
+        # A seed serves every sample of a batch, so a row is compared with the pass of all samples.
+        seeds = p["rows"] / (p["size"] if sweep["what"] == "samples" else 1)
+        lines.append(f"| {p['size']:,} | {p['rows']:,} | {p['run'] * 1e3:.3g} | {p['alone'] * 1e3:.3g} | {p['ratio'] / seeds:.2f} "
+                     f"| {p['transform'] * 1e3:.3g} | {p['nodes']['before']:,} → {p['nodes']['after']:,} | {p['direction']}, {block} |")
+    return "\n".join(lines)
