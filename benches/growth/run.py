@@ -92,7 +92,10 @@ def timed(run):
 
 
 def measure(sweep, slpc, folder, seconds, runs):
-    """All points of one sweep: [{size, cost, run, alone, transform, nodes, blocks, direction}]."""
+    """All points of one sweep: [{size, cost, run, alone, whole, transform, nodes, blocks, direction}].
+
+    `whole` is there where the plan takes blocks: the same rows without, to show what the blocks cost or save.
+    """
     import numpy as np
 
     points, contestants = [], []
@@ -100,26 +103,35 @@ def measure(sweep, slpc, folder, seconds, runs):
         model, out = os.path.join(folder, f"{size}.onnx"), os.path.join(folder, f"{size}.slp.onnx")
         sweep.model(model, size)
         summary, cpu = transform(slpc, model, out, sweep.options(size), runs)
+        paths = {"run": out, "alone": model}
+        if summary["blocks"] != [None]:
+            paths["whole"] = os.path.join(folder, f"{size}.whole.onnx")
+            transform(slpc, model, paths["whole"], [*sweep.options(size), "--block", str(summary["layers"][0]["neurons"])], 1)
         x = np.random.RandomState(1).rand(*sweep.shape(size)).astype(np.float32)
-        ours, alone = session(out), session(model)
-        name = next(o.name for o in ours.get_outputs() if o.name.endswith("/weights"))
-        rows = ours.run([name], {"x": x})[0]
+        name = "slp/" + summary["layers"][0]["alias"] + "/weights"
+        sessions = {who: session(path) for who, path in paths.items()}
+        rows = sessions["run"].run([name], {"x": x})[0]
         if not (np.isfinite(rows).all() and rows.any()):
             raise RuntimeError(f"{size} {sweep.what}: the rows are zero or not finite, so their time says nothing")
-        contestants.append((lambda s=ours, n=name, x=x: s.run([n], {"x": x}), lambda s=alone, x=x: s.run(None, {"x": x})))
+        contestants.append({who: lambda s=s, n=None if who == "alone" else [name], x=x: s.run(n, {"x": x})
+                            for who, s in sessions.items()})
         points.append({"size": size, "cost": sweep.size(size), "rows": int(np.prod(rows.shape[:2])), "transform": cpu,
                        "nodes": summary["nodes"], "blocks": summary["blocks"], "direction": summary["direction"]})
-        for file in (model, out):
+        for file in paths.values():
             os.remove(file)
-    times = [([], []) for _ in points]
+    times = [{who: [] for who in each} for each in contestants]
+    for each in contestants:
+        for run in each.values():
+            run()  # what a first run allocates is no cost of rows
     start = time.monotonic()
-    while len(times[0][0]) < 3 or (time.monotonic() - start < seconds and len(times[0][0]) < 25):
-        for (ours, alone), (a, b) in zip(contestants, times, strict=True):
-            a.append(timed(ours))
-            b.append(timed(alone))
-    for point, (a, b) in zip(points, times, strict=True):
-        point |= {"run": statistics.median(a), "alone": statistics.median(b), "repetitions": len(a),
-                  "ratio": statistics.median(x / y for x, y in zip(a, b, strict=True))}
+    while len(times[0]["run"]) < 3 or (time.monotonic() - start < seconds and len(times[0]["run"]) < 25):
+        for each, spent in zip(contestants, times, strict=True):
+            for who, run in each.items():
+                spent[who].append(timed(run))
+    for point, spent in zip(points, times, strict=True):
+        point |= {who: statistics.median(t) for who, t in spent.items()} | {"repetitions": len(spent["run"])}
+        for who in spent.keys() - {"run"}:
+            point["over " + who] = statistics.median(a / b for a, b in zip(spent["run"], spent[who], strict=True))
     return points
 
 
