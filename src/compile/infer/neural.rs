@@ -3,12 +3,12 @@
 use rten_shape_inference::ops;
 
 use super::cx::Cx;
-use super::dim::num;
+use super::dim::{num, number};
 use super::elementwise::shape_of;
-use super::layout::like;
+use super::layout::{like, show};
 use super::window::unknown;
 use crate::error::{Error, Result};
-use crate::graph::Facts;
+use crate::graph::{Dim, Facts};
 
 /// `BatchNormalization`: the output and the running statistics.
 pub fn batch_normalization(cx: &mut Cx) -> Result<Vec<Facts>> {
@@ -43,10 +43,10 @@ pub fn recurrent(cx: &mut Cx) -> Result<Vec<Facts>> {
         other => return Err(Error::unreadable(format!("'direction' is {other:?}"))),
     };
     let batch_first = cx.flag("layout", false)?;
-    let (steps, batch) = match cx.dims(0)?.as_deref() {
-        None => (cx.fresh(), cx.fresh()),
-        Some([batch, steps, _]) if batch_first => (steps.clone(), batch.clone()),
-        Some([steps, batch, _]) => (steps.clone(), batch.clone()),
+    let (steps, batch, width) = match cx.dims(0)?.as_deref() {
+        None => (cx.fresh(), cx.fresh(), cx.fresh()),
+        Some([batch, steps, width]) if batch_first => (steps.clone(), batch.clone(), width.clone()),
+        Some([steps, batch, width]) => (steps.clone(), batch.clone(), width.clone()),
         Some(dims) => {
             return Err(Error::unreadable(format!(
                 "the input has rank {}, 3 is needed",
@@ -60,6 +60,8 @@ pub fn recurrent(cx: &mut Cx) -> Result<Vec<Facts>> {
         (None, Some([_, _, hidden])) => hidden.clone(),
         _ => cx.fresh(),
     };
+    check_gates(cx, 1, [&directions, &hidden, &width])?;
+    check_gates(cx, 2, [&directions, &hidden, &hidden])?;
     let (all, last) = match batch_first {
         true => (
             vec![batch.clone(), steps, directions.clone(), hidden.clone()],
@@ -72,6 +74,28 @@ pub fn recurrent(cx: &mut Cx) -> Result<Vec<Facts>> {
     };
     let last = Facts::from_shape(last);
     Ok(vec![Facts::from_shape(all), last.clone(), last])
+}
+
+/// Checks that the weights are `[directions, gates · hidden, what they multiply]`.
+fn check_gates(cx: &Cx, index: usize, [directions, hidden, width]: [&Dim; 3]) -> Result<()> {
+    let gates = match cx.node.op.as_str() {
+        "LSTM" => 4,
+        "GRU" => 3,
+        _ => 1,
+    };
+    let Some(dims) = cx.dims(index)? else { return Ok(()) };
+    let wanted =
+        [number(directions), number(hidden).and_then(|n| n.checked_mul(gates)), number(width)];
+    let differs = |(dim, wanted): (&Dim, &Option<i64>)| {
+        number(dim).zip(*wanted).is_some_and(|(dim, wanted)| dim != wanted)
+    };
+    if dims.len() != 3 || dims.iter().zip(&wanted).any(differs) {
+        return Err(Error::unreadable(format!(
+            "input {index} has the shape {}, [{directions}, {gates}·{hidden}, {width}] is needed",
+            show(&dims)
+        )));
+    }
+    Ok(())
 }
 
 /// `Attention`: output, present key and value, and the scores.

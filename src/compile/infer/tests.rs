@@ -328,6 +328,7 @@ fn networks() {
         &format!("y, h, c = LSTM <{both}> (x, w, r)"),
         "float[5,2,N,4], float[2,N,4], float[2,N,4]",
     );
+    let x = "float[5,N,3] x, float[1,21,3] w, float[1,21,7] r";
     check(x, "y, h = GRU <layout=1, hidden_size=7> (x, w, r)", "float[5,N,1,7], float[5,1,7]");
     check(x, "y = QuantizeLinear (x, w)", "uint8[5,N,3]");
     check("float[4] x, float s, int8 z", "y = QuantizeLinear (x, s, z)", "int8[4]");

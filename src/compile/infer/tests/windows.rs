@@ -1,6 +1,6 @@
 //! Convolutions and pools.
 
-use super::{check, refuse};
+use super::{check, outcome, refuse};
 
 #[test]
 fn convolutions() {
@@ -156,4 +156,31 @@ fn contents_are_followed_through_matrices_and_floats() {
         &format!("{size} f = Cast <to=1> (h) d = Div (f, zero) y = Cast <to=7> (d)"),
         "int64[]",
     );
+}
+
+#[test]
+fn a_bias_has_an_entry_a_channel() {
+    for (op, weights) in [("Conv", "float[6,2,3,3] w"), ("ConvTranspose", "float[2,6,3,3] w")] {
+        let around = |bias: &str| format!("float[N,2,8,8] x, {weights}, float{bias} b");
+        let node = format!("y = {op} (x, w, b)");
+        assert!(outcome(&around("[6]"), &node).is_ok(), "{op}");
+        assert!(outcome(&around("[K]"), &node).is_ok(), "{op}");
+        for bias in ["[2]", "[1,6]", ""] {
+            refuse(&around(bias), &node, "the bias has the shape");
+        }
+    }
+}
+
+#[test]
+fn the_weights_of_a_recurrence_fit_its_input() {
+    for (op, gates) in [("LSTM", 4), ("GRU", 3), ("RNN", 1)] {
+        let around = |inputs: usize, rows: usize, hidden: usize| {
+            format!("float[4,N,3] x, float[1,{rows},{inputs}] w, float[1,{rows},{hidden}] r")
+        };
+        let node = format!("y = {op} <hidden_size = 2> (x, w, r)");
+        assert!(outcome(&around(3, 2 * gates, 2), &node).is_ok(), "{op}");
+        refuse(&around(11, 2 * gates, 2), &node, "input 1 has the shape");
+        refuse(&around(3, 2 * gates + 1, 2), &node, "input 1 has the shape");
+        refuse(&around(3, 2 * gates, 5), &node, "input 2 has the shape");
+    }
 }
