@@ -1,6 +1,6 @@
 //! From the plan to the outputs of every layer.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::Options;
 use super::accumulate::{self, Target, Task};
@@ -160,6 +160,19 @@ pub(super) fn order_outputs(graph: &mut Graph, layers: &[Layer]) {
     };
     outputs.sort_by_cached_key(place);
     graph.outputs = outputs;
+}
+
+/// Checks that every quantity of every layer has its output.
+pub(super) fn check_outputs(graph: &Graph, layers: &[Layer], emit: &[Quantity]) -> Result<()> {
+    let names: HashSet<&str> =
+        graph.outputs.iter().map(|&id| graph.value(id).name.as_str()).collect();
+    for layer in layers {
+        let wanted = emit.iter().map(|quantity| format!("{}{}", prefix(layer), quantity.name()));
+        if let Some(missing) = wanted.into_iter().find(|name| !names.contains(name.as_str())) {
+            return Err(Error::internal("a quantity was not computed").value(missing));
+        }
+    }
+    Ok(())
 }
 
 /// The beginning of the names of a layer's outputs.

@@ -195,6 +195,19 @@ fn moved_samples_that_come_back_are_right() {
     check(&turned, Batch::Auto, &[3, 2, 4], 3);
 }
 
+/// A layer whose neurons see small windows, through a step of several outputs and around it.
+#[test]
+fn a_scan_among_windows_keeps_its_rows() {
+    let nodes = "start = ReduceSum <keepdims = 0> (x, one) last, r = Scan (start, x) \
+        <num_scan_inputs = 1, scan_input_axes = [1], scan_output_axes = [1], \
+        body = b (double[2,3] s, double[2,3] e) => (double[2,3] t, double[2,3] o) \
+        { a = Add (s, e) t = Tanh (a) o = Mul (t, e) }> y = Add (r, x)";
+    let (x, constants) = ("double[2,4,3]", "int64[1] one = {1}");
+    check(&model(x, x, constants, nodes), Batch::Axis(0), &[2, 4, 3], 2);
+    let alone = nodes.replace("y = Add (r, x)", "y = Identity (r)");
+    check(&model(x, x, constants, &alone), Batch::Axis(0), &[2, 4, 3], 2);
+}
+
 #[test]
 fn a_value_may_be_used_twice() {
     let constants = "bool[3] c = {1,0,1}, double three = {3.0}";

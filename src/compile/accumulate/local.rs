@@ -57,14 +57,15 @@ impl<'e> Local<'e> {
     /// Carries the cotangent of a step's output to its inputs; gives what belongs to whole variables.
     pub fn back(&mut self, task: &Task<'e, '_>, step: &Step) -> Vec<(VarId, Rows<'e>)> {
         let sight = &task.targets[self.layer].sight;
-        let [output] = step.outputs[..] else { return Vec::new() };
+        let [output] = step.outputs[..] else {
+            return step.outputs.iter().filter_map(|&output| self.left(task, output)).collect();
+        };
         let (Some(dy), Some(windows)) = (self.sums[output.0], sight.windows(output)) else {
             return Vec::new();
         };
         let program = &task.network.program;
         let Some((reached, local)) = sight.reached(program, step).zip(step.map.local()) else {
-            self.sums[output.0] = None;
-            return vec![(output, self.whole(task, output, dy, windows))];
+            return self.left(task, output).into_iter().collect();
         };
         let at = program.lower(task.e, step, self.place.count.clone());
         let all = Windows { output: windows, inputs: &reached };
@@ -78,6 +79,13 @@ impl<'e> Local<'e> {
             }
         }
         dense
+    }
+
+    /// The cotangent of a variable that is left to those of whole variables, where there is one.
+    fn left(&mut self, task: &Task<'e, '_>, var: VarId) -> Option<(VarId, Rows<'e>)> {
+        let windows = task.targets[self.layer].sight.windows(var)?;
+        let patch = self.sums[var.0].take()?;
+        Some((var, self.whole(task, var, patch, windows)))
     }
 
     /// The cotangent of a whole variable as rows of this layer.
