@@ -37,6 +37,7 @@ const STAGES: [(&str, &[&str]); 16] = [
     ("plan", &["linear", "select", "linearise"]),
     ("simplify", &["infer"]),
     ("blocks", &["build", "simplify"]),
+    ("target", &["infer", "simplify"]),
     ("accumulate", &["build", "linear", "select", "linearise", "plan", "blocks"]),
     ("switches", &["build", "linear", "rules", "linearise", "plan", "accumulate"]),
     ("project", &["build", "select", "accumulate", "switches"]),

@@ -13,7 +13,7 @@ use super::verify;
 use crate::compile::plan::{Assumed, Direction, Limits};
 use crate::compile::project::{Quantity, Singular};
 use crate::compile::select::{Batch, Choice};
-use crate::compile::{LayerRequest, Options, transform};
+use crate::compile::{LayerRequest, Options, Target, transform};
 use crate::error::{Error, Result};
 use crate::graph::Model;
 use crate::onnx::{self, Weights};
@@ -71,9 +71,9 @@ pub struct Transform {
     /// Where the weights go
     #[arg(long, default_value = "keep")]
     weights: Place,
-    /// The runtime; all values give what every one of them runs
+    /// The runtime the file is for; any is for every one of them but for Loop and Scan in OpenVINO
     #[arg(long, default_value = "any")]
-    target: Target,
+    target: Runtime,
     /// Check the result as slpc verify does, in the engine that the next options name
     #[arg(long)]
     verify: bool,
@@ -111,12 +111,24 @@ enum Place {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Target {
+enum Runtime {
     Any,
     Onnxruntime,
     Tract,
     Openvino,
     Web,
+}
+
+impl Runtime {
+    fn target(self) -> Target {
+        match self {
+            Self::Any => Target::Any,
+            Self::Onnxruntime => Target::OnnxRuntime,
+            Self::Tract => Target::Tract,
+            Self::Openvino => Target::OpenVino,
+            Self::Web => Target::Web,
+        }
+    }
 }
 
 /// `auto`, or a number of neurons.
@@ -195,6 +207,12 @@ impl Transform {
             (false, explain) => report.text(explain),
         };
         self.tell(&text, &output)?;
+        if !summary.lacking.is_empty() && !self.quiet {
+            note(&format!(
+                "warning: the model itself has operators that this target lacks: {}",
+                summary.lacking.join(", ")
+            ));
+        }
         match &source {
             Some(source) => self.check(&model, source, &output),
             None => Ok(()),
@@ -257,6 +275,7 @@ impl Transform {
                 block: self.block.0,
                 assumed: Assumed(self.assume.iter().cloned().collect()),
             },
+            target: self.target.target(),
         }
     }
 

@@ -17,11 +17,12 @@ pub mod select;
 pub mod simplify;
 mod summary;
 pub mod switches;
+pub mod target;
 
 use std::collections::HashSet;
 
 use build::Emit;
-use layers::{blocks_of, check_blocks, order_outputs, project_layers};
+use layers::{blocks_of, check_blocks, check_outputs, order_outputs, project_layers};
 use linear::{Samples, place_samples};
 use linearise::{Linearised, linearise};
 use plan::{Limits, Wanted};
@@ -29,6 +30,7 @@ use project::{Quantity, Singular};
 use select::{Batch, Choice, Layer, Neurons, Path};
 pub use summary::{LayerSummary, StepSummary, Summary};
 use summary::{record, summarise, summarise_steps};
+pub use target::Target;
 
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Model, NodeId, ValueId, fixed};
@@ -59,6 +61,8 @@ pub struct Options {
     pub batch: Batch,
     /// Limits and overrides of the planner.
     pub limits: Limits,
+    /// The runtime that the result is for.
+    pub target: Target,
 }
 
 impl Default for Options {
@@ -71,6 +75,7 @@ impl Default for Options {
             singular: Singular::default(),
             batch: Batch::Auto,
             limits: Limits::default(),
+            target: Target::default(),
         }
     }
 }
@@ -106,6 +111,7 @@ pub fn transform(model: Model, options: &Options) -> Result<(Model, Summary)> {
     let input_name = model.graph.value(input).name.clone();
     let nodes_before = model.graph.node_count();
     let kept: HashSet<NodeId> = order.iter().copied().collect();
+    let lacking = target::lacking(&model.graph, options.target);
     let opset = model.opset();
     let e = Emit::new(std::mem::take(&mut model.graph), opset);
     let mut network = linearise(&e, &order, input, &values)?;
@@ -128,7 +134,9 @@ pub fn transform(model: Model, options: &Options) -> Result<(Model, Summary)> {
     if !blocks.is_empty() {
         model.graph = blocks::outline(std::mem::take(&mut model.graph), opset, &blocks)?;
     }
+    target::lower(&mut model.graph, options.target, &kept);
     order_outputs(&mut model.graph, &layers);
+    check_outputs(&model.graph, &layers, &options.emit)?;
     let summary = Summary {
         input: input_name,
         batch: layers.first().and_then(|layer| layer.input_batch),
@@ -137,6 +145,7 @@ pub fn transform(model: Model, options: &Options) -> Result<(Model, Summary)> {
         steps,
         nodes_before,
         nodes_after: model.graph.node_count(),
+        lacking,
     };
     record(&mut model, &summary, options, &notes);
     Ok((model, summary))

@@ -24,6 +24,8 @@ pub struct Summary {
     pub nodes_before: usize,
     /// Nodes of the augmented model.
     pub nodes_after: usize,
+    /// Operators of the model itself that the target lacks.
+    pub lacking: Vec<String>,
 }
 
 /// One linear step of a [`Summary`].
