@@ -71,7 +71,11 @@ fn check_seed(seed: u64) -> Result<Count, String> {
     let kinks = !seed.is_multiple_of(8);
     let made = generate(&mut random, size, batch, dynamic, kinks);
     let text = onnx::text::print_full(&made.model);
-    let check = AssertUnwindSafe(|| Case::new(made, random, batch, dynamic).check());
+    let case = Case::new(made, random, batch, dynamic);
+    let feed = || vec![("x".into(), case.x.shape().to_vec(), case.x.iter().copied().collect())];
+    let bytes = || onnx::to_bytes(&case.model).unwrap();
+    common::corpus::keep(&format!("random-{seed}"), bytes, feed);
+    let check = AssertUnwindSafe(|| case.check());
     catch_unwind(check).map_err(|panic| {
         let message = panic.downcast_ref::<String>().cloned();
         let message = message.or_else(|| panic.downcast_ref::<&str>().map(|m| (*m).to_owned()));

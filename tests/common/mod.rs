@@ -1,6 +1,7 @@
 //! What the tests of whole models share: the data, requests, runs in tract, and distances.
 #![allow(dead_code, reason = "every test file uses its own part of it")]
 
+pub mod corpus;
 pub mod jobs;
 pub mod python;
 pub mod states;

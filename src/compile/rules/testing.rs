@@ -8,6 +8,7 @@ mod bodies;
 mod computed;
 mod display;
 mod jacobian;
+mod keep;
 mod lowering;
 mod outside;
 mod shapes;

@@ -33,6 +33,7 @@ impl Case {
     /// The snapshot alone, of a case whose numbers are checked elsewhere.
     #[track_caller]
     pub fn show(&self, name: &str) {
+        self.keep(name);
         let mut settings = insta::Settings::new();
         settings.set_snapshot_path(FOLDER);
         settings.set_prepend_module_to_snapshot(false);
