@@ -1,11 +1,14 @@
 //! Augmented models in ONNX's checker and ONNX Runtime, against what tract gives.
 
 mod common;
+mod generate;
 
 use std::path::Path;
+use std::process::Command;
 
 use common::jobs::Jobs;
-use common::{data, digit, golden, long, options, shipped, towards};
+use common::{corpus, data, digit, golden, long, options, python, shipped, towards};
+use generate::{Random, generate};
 use ndarray::{ArrayD, Axis, concatenate};
 use serde_json::json;
 use slpc::cli::data::{Dataset, Wanted};
@@ -180,4 +183,30 @@ fn models_of_photographs_agree() {
     let resolution = model("super_resolution");
     jobs.add("super resolution pixels", &resolution, &pixels, &x, ROUNDING, json!({}));
     jobs.check();
+}
+
+/// The matrix of `docs/runtimes.md` in short: random graphs and square weights in tract, ONNX Runtime
+/// and the reference evaluator, against float64.
+#[test]
+fn every_runtime_that_tests_have_agrees_with_float64() {
+    let folder = tempfile::tempdir().unwrap();
+    let models = folder.path().join("models");
+    for seed in 0..8 {
+        let mut random = Random::new(seed);
+        let (batch, dynamic) = (random.between(1, 3), random.one_in(2));
+        let made = generate(&mut random, 10, batch, dynamic, true);
+        let dims = [&[batch], made.input.as_slice()].concat();
+        let x = random.floats(dims.iter().product());
+        let model = slpc::onnx::to_bytes(&made.model).unwrap();
+        corpus::write(&models, &format!("random-{seed}"), &model, vec![("x".into(), dims, x)]);
+    }
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/runtimes/run.py");
+    let mut command = Command::new(python::interpreter());
+    command.arg(script).args(["--short", "--groups", "random,square", "--slpc"]);
+    command.arg(env!("CARGO_BIN_EXE_slpc")).arg("--models").arg(&models);
+    let output = command.arg("--keep").arg(folder.path().join("files")).output().unwrap();
+    let (told, wrong) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    println!("{told}{wrong}");
+    assert!(output.status.success(), "{told}\n{wrong}");
 }

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,14 +24,15 @@ class Lines:
     limit = 120
 
     def run(self, jobs, folder):
-        told, path = [], Path(folder) / f"{self.name.replace(' ', '-')}.jobs.json"
-        path.write_text(json.dumps(jobs))
+        told, (file, path) = [], tempfile.mkstemp(".jobs.json", dir=folder, text=True)
+        with open(file, "w") as file:
+            json.dump(jobs, file)
         while len(told) < len(jobs):
             told += self.some(path, jobs, len(told))
         return told
 
     def some(self, path, jobs, start):
-        command = [*self.command(), str(path), str(start)]
+        command = [*self.command(), path, str(start)]
         worker = subprocess.Popen(command, cwd=HERE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         told, watch = [], Watch(worker, self.limit)
         for line in worker.stdout:
@@ -148,11 +150,24 @@ class Tract:
         except subprocess.TimeoutExpired:
             return told | {"error": "longer than 300 s"}
         if done.returncode != 0:
-            return told | {"error": done.stderr.strip()[:600]}
+            return told | self.blamed(job, data, done.stderr.strip()[:600])
         arrays = np.load(out)
         Path(job["result"]).write_text(encode({k: arrays[k][0] if whole else arrays[k] for k in arrays.files}))
         data.unlink(), out.unlink()
         return told | {"loaded": True, "ran": True}
+
+
+    def blamed(self, job, data, error):
+        """The error as the model's own, where not even the activity can be computed."""
+        words = list(job["options"])
+        emit = words.index("--emit") if "--emit" in words else len(words)
+        words[emit : emit + 2] = ["--emit", "activity"]
+        bare = str(data.with_suffix(".bare.onnx"))
+        transform = [self.program, "transform", job["original"], "-o", bare, "-q", *words]
+        run = [self.program, "run", bare, "--data", str(data), "-o", str(data.with_suffix(".bare.npz")), "-q"]
+        run += ["--neurons", job["neurons"]] if "neurons" in job else []
+        fits = all(subprocess.run(c, capture_output=True, timeout=300).returncode == 0 for c in (transform, run))
+        return {"error": error} if fits else {"error": error, "model": error}
 
 
 def runtimes(program):
