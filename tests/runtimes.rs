@@ -210,3 +210,16 @@ fn every_runtime_that_tests_have_agrees_with_float64() {
     println!("{told}{wrong}");
     assert!(output.status.success(), "{told}\n{wrong}");
 }
+
+/// The recipe of `docs/recipes.md` whose exporter the tests have: the shipped network, quantised.
+#[test]
+fn a_quantised_model_is_explained_as_the_recipe_says() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/recipes/run.py");
+    let mut command = Command::new(python::interpreter());
+    command.arg(script).args(["quantised", "--slpc", env!("CARGO_BIN_EXE_slpc")]);
+    let output = command.output().unwrap();
+    let (told, wrong) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{told}\n{wrong}");
+    assert!(told.contains("'DequantizeLinear': 16") && told.contains("Gemm"), "{told}");
+}
