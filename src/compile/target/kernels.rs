@@ -1,6 +1,6 @@
 //! OpenVINO packs the weights of an operator once for all who use them. Where they are square, as many
-//! channels in as out, what it packed for Conv fits ConvTranspose too, and that for a product one with the
-//! transposed matrix, so that either silently computes with the other's. A copy of their own keeps them
+//! channels in as out, what it packed for Conv fits ConvTranspose too, and what it packed for a product fits the
+//! product with the transposed matrix, so that either silently computes with the other's. A copy of their own keeps them
 //! apart: max(w, w) = w is one, made when the model is loaded, and holds no bytes in the file.
 
 use std::collections::{HashMap, HashSet};
@@ -12,65 +12,65 @@ use crate::graph::{Attr, Graph, Node, NodeId, Value, ValueId};
 pub(super) fn separate(graph: &mut Graph, own: &HashSet<NodeId>) {
     let mut copies: HashMap<ValueId, ValueId> = HashMap::new();
     for id in emitted(graph, own) {
-        let Some((index, weights)) = shared(graph, id) else { continue };
-        let copy = match copies.get(&weights) {
-            Some(&copy) => Some(copy),
-            None => copied(graph, weights),
-        };
-        if let Some(copy) = copy {
-            copies.insert(weights, copy);
-            graph.set_input(id, index, Some(copy));
+        for index in 0..graph.node(id).inputs.len().min(2) {
+            let Some(weights) = shared(graph, own, id, index) else { continue };
+            let copy = match copies.get(&weights) {
+                Some(&copy) => Some(copy),
+                None => copied(graph, weights),
+            };
+            if let Some(copy) = copy {
+                copies.insert(weights, copy);
+                graph.set_input(id, index, Some(copy));
+            }
         }
     }
 }
 
-/// The input of a node that holds square weights which another node uses the other way.
-fn shared(graph: &Graph, id: NodeId) -> Option<(usize, ValueId)> {
-    let node = graph.node(id);
-    if let Some(kernel) = kernel(node) {
-        let apart = is_square(graph, kernel) && other_way(graph, id, kernel);
-        return apart.then_some((1, kernel));
-    }
-    let matrix = node.input(0).filter(|_| turns_matrix(node))?;
-    let apart = is_square_matrix(graph, matrix) && graph.consumers(matrix).len() > 1;
-    apart.then_some((0, matrix))
+/// The square weights at an input of an emitted node, where the model uses them the other way, or where
+/// it does not use them and another node takes them as they are.
+fn shared(graph: &Graph, own: &HashSet<NodeId>, id: NodeId, index: usize) -> Option<ValueId> {
+    let weights = graph.node(id).input(index)?;
+    let turned = turns(graph, id, weights)?;
+    let users = graph.consumers(weights);
+    let ways = |own_ones: bool| {
+        let wanted = move |user: &&NodeId| own.contains(user) == own_ones;
+        users.iter().filter(wanted).filter_map(|&user| turns(graph, user, weights))
+    };
+    let apart = match ways(true).next() {
+        Some(_) => ways(true).all(|other| other != turned),
+        None => turned && ways(false).any(|other| !other),
+    };
+    apart.then_some(weights)
 }
 
-/// Whether the node exchanges the last two axes, and nothing else.
-fn turns_matrix(node: &Node) -> bool {
-    let Some(Attr::Ints(perm)) = node.attr("perm").filter(|_| node.is("Transpose")) else {
-        return false;
+/// Whether the node takes square weights transposed; none where it packs none.
+fn turns(graph: &Graph, id: NodeId, weights: ValueId) -> Option<bool> {
+    let node = graph.node(id);
+    let tensor = graph.value(weights).tensor.as_ref()?;
+    let (first, second) = (node.input(0) == Some(weights), node.input(1) == Some(weights));
+    let flag = |name: &str| node.int(name).ok().flatten() == Some(1);
+    let (turned, sizes) = match node.op.as_str() {
+        _ if !node.is_standard() => return None,
+        "Conv" | "ConvTranspose" if second => (node.is("ConvTranspose"), tensor.dims.get(..2)?),
+        "MatMul" if first || second => (false, last_two(&tensor.dims)?),
+        "Gemm" if second => (flag("transB"), last_two(&tensor.dims)?),
+        "Gemm" if first => (flag("transA"), last_two(&tensor.dims)?),
+        "Transpose" if exchanges_last_two(node) => (true, last_two(&tensor.dims)?),
+        _ => return None,
     };
+    (sizes[0] == sizes[1] && sizes[0] > 1).then_some(turned)
+}
+
+fn last_two(dims: &[i64]) -> Option<&[i64]> {
+    dims.get(dims.len().checked_sub(2)?..)
+}
+
+/// Whether a Transpose exchanges the last two axes, and nothing else.
+fn exchanges_last_two(node: &Node) -> bool {
+    let Some(Attr::Ints(perm)) = node.attr("perm") else { return false };
     let rank = perm.len() as i64;
     let wanted = (0..rank - 2).chain([rank - 1, rank - 2]);
     rank >= 2 && perm.iter().copied().eq(wanted)
-}
-
-/// Whether the value is a constant of as many rows as columns.
-fn is_square_matrix(graph: &Graph, matrix: ValueId) -> bool {
-    let tensor = graph.value(matrix).tensor.as_ref();
-    tensor.is_some_and(|tensor| match tensor.dims[..] {
-        [.., rows, columns] => rows == columns && rows > 1,
-        _ => false,
-    })
-}
-
-fn kernel(node: &Node) -> Option<ValueId> {
-    let convolves = node.is("Conv") || node.is("ConvTranspose");
-    node.input(1).filter(|_| convolves)
-}
-
-/// Whether the value is a constant of as many channels along axis 0 as along axis 1.
-fn is_square(graph: &Graph, kernel: ValueId) -> bool {
-    let tensor = graph.value(kernel).tensor.as_ref();
-    tensor.is_some_and(|tensor| tensor.dims.len() > 2 && tensor.dims[0] == tensor.dims[1])
-}
-
-/// Whether a convolution of the other kind has the same kernel.
-fn other_way(graph: &Graph, id: NodeId, value: ValueId) -> bool {
-    let other = if graph.node(id).is("Conv") { "ConvTranspose" } else { "Conv" };
-    let users = graph.consumers(value);
-    users.iter().any(|&user| graph.node(user).is(other) && kernel(graph.node(user)) == Some(value))
 }
 
 /// max(w, w), a value of its own.

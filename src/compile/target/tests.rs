@@ -88,16 +88,25 @@ fn square_kernels_have_copies_where_openvino_may_run_them() {
 
 #[test]
 fn square_matrices_have_copies_where_both_they_and_their_transposes_are_factors() {
-    for (columns, square) in [(3, true), (4, false)] {
-        let w = numbers(3 * columns);
-        let product = model(&format!(
-            "(float[N,2,3] x) => (float[N,2,{columns}] y) <float[1,3,{columns}] w = {{{w}}}> \
-             {{ a = MatMul (x, w) y = Tanh (a) }}"
-        ));
-        for target in TARGETS {
-            let found = lowered(&product, &options(target));
-            let wanted = square && matches!(target, Target::Any | Target::OpenVino);
-            assert_eq!(count(&found, "Max") > 0, wanted, "{columns} columns, {target:?}");
+    let forms = [
+        ("[N,2,3]", "[N,2,2]", "[1,3,C]", "MatMul (x, w)"),
+        ("[N,3]", "[N,2]", "[3,C]", "MatMul (x, w)"),
+        ("[N,3]", "[N,2]", "[3,C]", "Gemm (x, w)"),
+        ("[N,3]", "[N,2]", "[C,3]", "Gemm <transB = 1> (x, w)"),
+    ];
+    for (x, y, weights, op) in forms {
+        for (columns, square) in [(3, true), (4, false)] {
+            let (w, u) = (numbers(3 * columns), numbers(2 * columns));
+            let text = format!(
+                "(float{x} x) => (float{y} y) <float{weights} w = {{{w}}}, float[C,2] u = {{{u}}}> \
+                 {{ a = {op} b = Tanh (a) y = MatMul (b, u) }}"
+            );
+            let product = model(&text.replace('C', &columns.to_string()));
+            for target in TARGETS {
+                let found = lowered(&product, &options(target));
+                let wanted = square && matches!(target, Target::Any | Target::OpenVino);
+                assert_eq!(count(&found, "Max") > 0, wanted, "{op} {columns} columns, {target:?}");
+            }
         }
     }
 }
