@@ -60,7 +60,7 @@ def generated(rows, versions):
 def trained(rows):
     text = "## Trained networks\n\nOne real input each. *Switches* counts those that float32 takes otherwise than float64: where "
     text += "there are any, no row is compared, and v = x·ŵ + b̂ is what holds. *Seed / forward* is what a seed adds to the "
-    text += "time of a run, over the time of the model itself in the same runtime.\n\n"
+    text += "processor time of a run, over that of the model itself in the same runtime (in the browser: of the clock's).\n\n"
     text += "| network | runtime | target | loaded | ran | switches | error | v = x·ŵ + b̂ | seed / forward |\n" + "|---" * 9 + "|\n"
     for row in sorted(of(rows, group="real"), key=lambda row: row["name"]):
         loaded = "–" if row["verdict"] == "model" else "no" if row["verdict"] == "not loaded" else "yes"
