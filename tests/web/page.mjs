@@ -1,11 +1,12 @@
-// The page in a real browser: node page.mjs SITE OUT BROWSER PACKAGES MODEL; the numbers it saves go to OUT.
+// The page in a real browser: node page.mjs SITE OUT BROWSER PACKAGES MODELS [PICTURE]; what it saves goes to OUT.
+// MODELS holds the shipped network as it is (plain.onnx) and transformed with top:3 and runtime neurons.
 import assert from "node:assert/strict";
 import { createReadStream, mkdirSync, readFileSync, statSync } from "node:fs";
 import { createServer } from "node:http";
 import { createRequire } from "node:module";
 import { extname, join, normalize } from "node:path";
 
-const [site, out, executablePath, packages, plain, large] = process.argv.slice(2);
+const [site, out, executablePath, packages, models, large] = process.argv.slice(2);
 const { chromium } = createRequire(join(packages, "package.json"))("playwright-core");
 const TYPES = { ".html": "text/html", ".js": "text/javascript", ".mjs": "text/javascript", ".css": "text/css", ".wasm": "application/wasm", ".json": "application/json", ".png": "image/png", ".svg": "image/svg+xml" };
 
@@ -100,7 +101,7 @@ await step("bad files are told and leave what there was", async () => {
   await file(page, "broken.onnx", Buffer.from("neither a model"), "");
   await status(page, "broken.onnx could not be loaded");
   await status(page, "The model before is kept.");
-  await file(page, "plain.onnx", readFileSync(plain), "");
+  await page.setInputFiles("#file", join(models, "plain.onnx"));
   await status(page, "does not explain itself");
   await file(page, "names.txt", Buffer.from("zero\none\n"), "text/plain");
   await status(page, "names 2 classes where the model has 10");
@@ -121,6 +122,28 @@ await step("bad files are told and leave what there was", async () => {
   });
   await answered(page, "1");
   await page.getByText("inverted: ink is white here").waitFor();
+});
+
+await step("models whose neurons are chosen at run time", async () => {
+  await page.setInputFiles("#file", join(models, "top.onnx"));
+  await page.locator("#facts", { hasText: "top.onnx" }).waitFor();
+  await page.getByRole("button", { name: "a handwritten 3" }).click();
+  await answered(page, "3");
+  assert.equal(await page.getByRole("radio").count(), 3);
+  assert.equal((await saved(page, "top-3.json")).neuron, 3);
+  await page.setInputFiles("#file", join(models, "runtime.onnx"));
+  await page.locator("#facts", { hasText: "runtime.onnx" }).waitFor();
+  await page.getByRole("button", { name: "a handwritten 3" }).click();
+  await answered(page, "3");
+  await page.fill("#another", "ten");
+  await page.press("#another", "Enter");
+  await status(page, "“ten” is no class: give its number, 0 to 9");
+  await page.fill("#another", "6");
+  await page.press("#another", "Enter");
+  await page.locator("#why-title", { hasText: "Why 6" }).waitFor();
+  assert.equal((await saved(page, "runtime-6.json")).neuron, 6);
+  await page.locator("#model").selectOption({ index: 0 });
+  await page.locator("#facts", { hasText: "2CONV" }).waitFor();
 });
 
 await step("no sideways scrolling, from a small phone up; pictures of the page", async () => {
