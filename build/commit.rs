@@ -10,10 +10,10 @@ pub fn of(folder: &Path) -> Option<String> {
     checked_out(folder).or_else(|| packaged(folder))
 }
 
-/// The files that change with the commit.
+/// The files that change with the commit. The index is none of them: looking at it changes it.
 pub fn watched(folder: &Path) -> Vec<PathBuf> {
     let branch = git(folder, &["symbolic-ref", "-q", "HEAD"]).unwrap_or_default();
-    let names = ["HEAD", "index", "packed-refs", branch.as_str()];
+    let names = ["HEAD", "logs/HEAD", "packed-refs", branch.as_str()];
     let path = |name: &str| Some(folder.join(git(folder, &["rev-parse", "--git-path", name])?));
     let paths = names.into_iter().filter(|name| !name.is_empty()).filter_map(path);
     paths.filter(|path| path.is_file()).collect()
