@@ -65,7 +65,8 @@ def _power(sweep):
 
 
 def _verdict(done):
-    lines = ["## Verdict", "", "Linear is an exponent of at most 1.15, of rows and of transforming.", "", "| sweep | proportional to | exponent of rows | of the model alone | of `slpc transform` | verdict |",
+    lines = ["## Verdict", "", "Linear is an exponent of at most 1.15, of rows and of transforming.", "",
+             "| sweep | proportional to | exponent of rows | of the model alone | of `slpc transform` | verdict |",
              "|---|---|---|---|---|---|"]
     for s in done.values():
         cost = _each(s, "cost")
