@@ -98,7 +98,7 @@ impl Stream {
     /// When a value was not finite, or the eigenvalues do not converge.
     pub fn spectrum(&self) -> Result<Spectrum> {
         match &self.held {
-            Held::Outer(outer) => outer.spectrum(),
+            Held::Outer(outer) => Ok(Spectrum { most: self.components, ..outer.spectrum()? }),
             Held::Inner(inner) => inner.spectrum(),
             Held::Rows(rows) => {
                 let mut inner = Inner::new(rows.nrows());
@@ -136,6 +136,17 @@ mod tests {
             assert_eq!((a.rank(), b.rank()), (neurons.min(components), neurons.min(components)));
             let near = |(a, b): (&f64, &f64)| (a - b).abs() < 1e-12;
             assert!(a.values.iter().zip(&b.values).all(near));
+        }
+    }
+
+    #[test]
+    fn neurons_that_never_come_count_among_those_there_are() {
+        for (neurons, components, most) in [(9, 5, 5), (4, 5, 4)] {
+            let v = Array2::from_shape_fn((2, components), |(i, j)| f64::from(u8::from(i == j)));
+            let mut stream = Stream::new(neurons, components);
+            stream.add(&v.view()).unwrap();
+            let spectrum = stream.spectrum().unwrap();
+            assert_eq!((spectrum.rank(), spectrum.most), (2, most));
         }
     }
 
