@@ -11,6 +11,8 @@ use crate::graph::Dim;
 const WORKING_SET: f64 = 16e6;
 /// Whole layers are projected at once up to this many bytes.
 const AT_ONCE: f64 = 48e6;
+/// Both, where a cache does not hold two neurons, so that blocks only limit the memory.
+const BEYOND_CACHE: f64 = 256e6;
 /// Tensors of a row's size that its projections need besides the outputs.
 const ROWS: f64 = 4.0;
 
@@ -88,12 +90,15 @@ impl Estimate {
         let light = self.back.iter().all(|costs| total(costs).held <= self.row);
         let block = |(layer, need): (&Layer, f64)| {
             let count = chosen_count(layer).filter(|_| layer.neurons != Neurons::Runtime)?;
+            let cached = 2.0 * need <= WORKING_SET;
+            let (few, set) =
+                if cached { (AT_ONCE, WORKING_SET) } else { (BEYOND_CACHE, BEYOND_CACHE) };
             let most = match asked {
                 Some(asked) => asked,
-                None if at_once <= left && (at_once <= AT_ONCE || light || wanted.whole) => {
+                None if at_once <= left && (at_once <= few || light || wanted.whole) => {
                     return None;
                 }
-                None => ((WORKING_SET.min(left_in_blocks) / need) as i64).max(1),
+                None => ((set.min(left_in_blocks) / need) as i64).max(1),
             };
             (most < count).then(|| even(count, most))
         };
