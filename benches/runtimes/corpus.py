@@ -239,4 +239,4 @@ def add_real(corpus, data, images):
         noise = np.random.default_rng(1).uniform(-1, 1, x.shape)
         x = (x + 0.01 * np.abs(x).max() * noise).astype(np.float32)
         emit = FIVE if name == "vit_mnist" else f"{FIVE},state"
-        corpus.add("real", name, path, {input_name: x}, ["--neurons", neurons, "--emit", emit], timed=7, slow=True)
+        corpus.add("real", name, path, {input_name: x}, ["--neurons", neurons, "--emit", emit], timed=7, slow=name != "vit_mnist")

@@ -70,13 +70,6 @@ REASONS = [
     ),
     ("OpenVINO", "^GRU", "Layout rank", "its code generator fails on the body of the Loop"),
     (
-        "OpenVINO",
-        "^vit_mnist",
-        "",
-        "wrong as measured here, before square matrices had copies of their own in the targets `any` and `openvino`; with "
-        "them v = x·ŵ + b̂ holds to 5e-8",
-    ),
-    (
         "WebGPU",
         "",
         "Indices output is not supported",

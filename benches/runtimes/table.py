@@ -60,7 +60,8 @@ def generated(rows, versions):
 def trained(rows):
     text = "## Trained networks\n\nOne real input each. *Switches* counts those that float32 takes otherwise than float64: where "
     text += "there are any, no row is compared, and v = x·ŵ + b̂ is what holds. *Seed / forward* is what a seed adds to the "
-    text += "processor time of a run, over that of the model itself in the same runtime (in the browser: of the clock's).\n\n"
+    text += "processor time of a run, over that of the model itself in the same runtime (in the browser: of the clock's). † is compared "
+    text += "with ONNX Runtime in float32, where nothing computes the model in float64.\n\n"
     text += "| network | runtime | target | loaded | ran | switches | error | v = x·ŵ + b̂ | seed / forward |\n" + "|---" * 9 + "|\n"
     for row in sorted(of(rows, group="real"), key=lambda row: row["name"]):
         loaded = "–" if row["verdict"] == "model" else "no" if row["verdict"] == "not loaded" else "yes"
@@ -68,6 +69,7 @@ def trained(rows):
         measured = ["–"] * 4
         if "error" in row:
             compared = number(row["error"]) if not row["switched"] else "–"
+            compared += " †" if row["truth"] == "float32" and compared != "–" else ""
             measured = [row["switched"], compared, number(row["identity"]), row.get("ratio", "–")]
         text += line([row["name"], row["runtime"], f"`{row['target']}`", loaded, ran, *measured])
     return text + "\n"
