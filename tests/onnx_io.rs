@@ -420,3 +420,26 @@ fn what_is_no_model_says_what_it_is() {
         assert!(error.kind == Kind::Unreadable && error.to_string().contains(part), "{error}");
     }
 }
+
+#[test]
+fn outputs_that_are_declared_twice_keep_their_order() {
+    let typed = |name: &str, code: i32| {
+        let mut value = ValueInfoProto { name: name.into(), ..Default::default() };
+        if code > 0 {
+            value.type_.mut_or_insert_default().mut_tensor_type().elem_type = code;
+        }
+        value
+    };
+    let codes = [[1, 1, 0], [1, 0, 1], [0, 1, 1], [1, 0, 0], [0, 0, 1], [0, 1, 0]];
+    for name in ["x", "y", "w"] {
+        for codes in codes {
+            let mut model = small();
+            let graph = model.graph.as_mut().unwrap();
+            graph.output = codes.iter().map(|&code| typed(name, code)).collect();
+            let bytes = model.write_to_bytes().unwrap();
+            let out = to_bytes(&load_bytes(bytes.into(), None).unwrap()).unwrap();
+            let out = ModelProto::parse_from_bytes(&out).unwrap();
+            assert!(out.graph.output == model.graph.output, "{name} {codes:?}");
+        }
+    }
+}

@@ -207,8 +207,11 @@ pub fn graph(graph: &Graph, emitter: &mut Emitter) -> Result<GraphProto> {
     let mut elsewhere = std::mem::take(&mut proto.output);
     for &id in &graph.outputs {
         let value = graph.value(id);
-        let own = elsewhere.iter().position(|d| d.name.as_deref() == Some(&value.name));
-        proto.output.push(match own {
+        // The first declaration of a result is the value's own.
+        let first = graph.producer(id).is_some()
+            && !proto.output.iter().any(|d| d.name.as_deref() == Some(&value.name));
+        let kept = elsewhere.iter().position(|d| d.name.as_deref() == Some(&value.name));
+        proto.output.push(match kept.filter(|_| !first) {
             Some(index) => elsewhere.remove(index),
             None => declare::write(value)?,
         });

@@ -111,8 +111,11 @@ impl Scope<'_> {
             self.graph.add_value(value)?;
         }
         proto.value_info = elsewhere;
+        let mut once = HashSet::new();
+        let again = proto.output.iter().filter(|output| !once.insert(output.name.clone()));
+        let repeated: HashSet<_> = again.filter_map(|output| output.name.clone()).collect();
         for declaration in std::mem::take(&mut proto.output) {
-            self.output(declaration, &results, &mut proto.output)?;
+            self.output(declaration, &results, &repeated, &mut proto.output)?;
         }
         for name in proto.node.iter().flat_map(|node| &node.output).filter(|n| !n.is_empty()) {
             if self.graph.find(name).is_none() {
@@ -126,6 +129,7 @@ impl Scope<'_> {
         &mut self,
         declaration: ValueInfoProto,
         results: &HashSet<String>,
+        repeated: &HashSet<String>,
         elsewhere: &mut Vec<ValueInfoProto>,
     ) -> Result<()> {
         let name = declaration.name.clone().unwrap_or_default();
@@ -135,8 +139,9 @@ impl Scope<'_> {
             self.graph.add_value(declare::read(declaration)?)?
         } else {
             let id = self.resolve(&name)?;
-            // A second declaration of one value: it is kept where it differs from the first.
-            if declare::write(self.graph.value(id))? != declaration {
+            // A second declaration of one value: it is kept where it differs from the first, or
+            // where there are more, whose order matters.
+            if repeated.contains(&name) || declare::write(self.graph.value(id))? != declaration {
                 elsewhere.push(declaration);
             }
             id
