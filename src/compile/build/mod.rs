@@ -329,8 +329,12 @@ impl Builder {
                 }
             }
             Err(error) => {
-                let error = Error::internal(format!("emitted an impossible node: {}", error.what))
-                    .node(&node.name, &node.op);
+                // The rules are tested, so a model that contradicts itself is the likelier cause.
+                let what = format!("what follows from the model cannot be: {}", error.what);
+                let error = Error::unsupported(what).node(&node.name, &node.op).help(
+                    "check that the model runs as it is; if it does, this is a defect of slpc: please \
+                     report it",
+                );
                 self.error.get_or_insert(error);
             }
         }

@@ -3,6 +3,7 @@
 use super::scale::only;
 use super::{Linear, Local, Lower, Patch, Place, Samples, Span, Var, Windows};
 use crate::compile::build::Expr;
+use crate::error::Error;
 use crate::graph::{Dim, fixed};
 
 /// The same elements in row-major order under the output's dimensions. Transposed: back again.
@@ -170,15 +171,21 @@ impl Local for SumTo {
 }
 
 fn broadcast<'e>(x: Expr<'e>, from: &Var, to: &[Dim]) -> Expr<'e> {
-    let missing = to.len() - 1 - from.dims.len();
+    let Some(missing) = to.len().checked_sub(1 + from.dims.len()) else { return unfit(x) };
     let mut dims = vec![to[0].clone()];
     dims.extend(std::iter::repeat_n(Dim::Value(1), missing));
     dims.extend(from.dims.iter().cloned());
     x.reshape(&dims).expand(to)
 }
 
+/// Says that a value has more axes than what it broadcasts to.
+fn unfit(x: Expr<'_>) -> Expr<'_> {
+    x.e.fail(Error::unsupported("a value has more axes than what it broadcasts to"));
+    x
+}
+
 fn sum_to<'e>(x: Expr<'e>, from: &Var, to: &Var, seeded: &[Dim]) -> Expr<'e> {
-    let missing = from.dims.len() - to.dims.len();
+    let Some(missing) = from.dims.len().checked_sub(to.dims.len()) else { return unfit(x) };
     let shared = from.dims[missing..].iter().zip(&to.dims).enumerate();
     let summed = shared.filter(|(_, (wide, narrow))| wide != narrow).map(|(i, _)| 1 + missing + i);
     let axes: Vec<usize> = (1..=missing).chain(summed).collect();
