@@ -204,7 +204,8 @@ fn try_all(
         (0..threads).map(|_| Mutex::new(None)).collect();
     let trace = Path::new(env!("CARGO_TARGET_TMPDIR")).join(what.replace(' ', "-"));
     let work = |worker: usize| {
-        let mut trace = std::fs::File::create(trace.with_extension(worker.to_string())).unwrap();
+        let path = trace.with_extension(worker.to_string());
+        let mut names = std::fs::File::create(path).unwrap();
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
             if number >= count {
@@ -212,8 +213,13 @@ fn try_all(
             }
             let Some(mut mutant) = make(number) else { continue };
             let name = mutant.name.clone();
+            if std::env::var_os("SLPC_MUTANT").is_some() {
+                let path = trace.with_extension("onnx");
+                std::fs::write(&path, &mutant.bytes).unwrap();
+                println!("{name} is {}", path.display());
+            }
             // Where the process dies, the last line of this file tells of what.
-            writeln!(trace, "{name}").unwrap();
+            writeln!(names, "{name}").unwrap();
             let clock = Clock::of_this_thread();
             let start = clock.now();
             *running[worker].lock().unwrap() = Some((clock.clone(), start, name.clone()));
