@@ -14,7 +14,7 @@ use protobuf::reflect::MessageDescriptor;
 use protobuf::text_format::print_to_string_pretty;
 use schema::{Filler, every_field, schema};
 use slpc::error::Kind;
-use slpc::onnx::{Weights, emit, load, load_bytes, to_bytes, write_to};
+use slpc::onnx::{Weights, emit, load, load_bytes, text, to_bytes, write_to};
 
 /// The folder of real models, or none, said aloud.
 fn data() -> Option<PathBuf> {
@@ -359,6 +359,23 @@ fn nothing_half_written_stays() {
     assert_eq!(std::fs::read(&file).unwrap(), b"old");
     emit(&good, &file, Weights::Keep).unwrap();
     assert_eq!(std::fs::read_dir(top.path()).unwrap().count(), 1);
+}
+
+/// Found by fuzzing: a reader takes no file with such a node, so no text may be one.
+#[test]
+fn a_node_gives_each_of_its_outputs_once() {
+    let text = "<ir_version: 8, opset_import: [\"\" : 18]> g (float[2] x) => (float[1] y)
+        { a, y, a = Split <num_outputs = 3> (x) }";
+    let error = text::parse(text).unwrap_err();
+    assert!(error.to_string().contains("produced twice"), "{error}");
+}
+
+/// A reader takes no file without one. Found by fuzzing.
+#[test]
+fn a_model_without_an_operator_set_is_not_written() {
+    let model = text::parse("g (float[1] x) => (float[1] y) { y = Relu (x) }").unwrap();
+    let error = to_bytes(&model).unwrap_err();
+    assert!(error.to_string().contains("names no operator set"), "{error}");
 }
 
 #[test]

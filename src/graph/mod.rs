@@ -127,11 +127,12 @@ impl Graph {
     /// Adds a node whose inputs and outputs are values of this graph.
     ///
     /// # Errors
-    /// When an output has a producer already.
+    /// When an output has a producer already, or is named twice.
     pub fn add_node(&mut self, node: Node) -> Result<NodeId> {
+        let mut own = HashSet::new();
         for &output in node.outputs.iter().flatten() {
-            if self.producer(output).is_some() {
-                return Err(Error::unreadable("two nodes produce this value")
+            if self.producer(output).is_some() || !own.insert(output) {
+                return Err(Error::unreadable("this value is produced twice")
                     .value(&self.value(output).name)
                     .node(&node.name, node.operator()));
             }

@@ -45,7 +45,8 @@ pub fn emit(model: &Model, path: &Path, weights: Weights) -> Result<Written> {
 /// The bytes of the model in one piece, external data included.
 ///
 /// # Errors
-/// When the graph has a cycle, or the bytes would be more than a file may have.
+/// When the graph has a cycle, the model names no operator set, or the bytes would be more than a file
+/// may have.
 pub fn to_bytes(model: &Model) -> Result<Vec<u8>> {
     Ok(whole(model)?.encode_to_vec())
 }
@@ -128,6 +129,12 @@ pub struct Emitter<'a> {
 }
 
 fn message(model: &Model, emitter: &mut Emitter) -> Result<ModelProto> {
+    if model.opsets.is_empty() {
+        return Err(Error::request(
+            "the model names no operator set, and no file may be without one",
+        )
+        .help("begin its text with <opset_import: [\"\" : 18]>"));
+    }
     let mut proto: ModelProto = unpack(&model.carry)?;
     if model.ir_version != 0 {
         proto.ir_version = Some(model.ir_version);

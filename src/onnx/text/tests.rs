@@ -254,7 +254,7 @@ fn refusals_say_where_and_what() {
         ("g (float[-1] x) => () {}".into(), "expected a dimension from 0"),
         ("g (float[9999999999] x) => () {}".into(), "expected a dimension from 0"),
         (node("y = F (z)"), "nothing defines this name"),
-        (node("y = F (x) y = G (x)"), "column 25: two nodes produce this value"),
+        (node("y = F (x) y = G (x)"), "column 25: this value is produced twice"),
         (node("x = F (x)"), "a node produces an input"),
         (node("y = F <a = > (x)"), "expected the value of an attribute, found '>'"),
         (node("y = F <a = 99999999999999999999> (x)"), "expected an integer of 64 bits"),
