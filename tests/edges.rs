@@ -59,8 +59,8 @@ fn finite(list: &[f64]) -> bool {
     list.iter().all(|v| v.is_finite())
 }
 
-/// Checks METHOD's identities in every sample whose activities the model keeps finite; everything
-/// must be finite there. Gives how many neurons those were.
+/// Checks METHOD's identities for every neuron that the model keeps finite, at finite inputs;
+/// everything must be finite there. Gives how many neurons those were.
 fn check(name: &str, x: &ArrayD<f64>, outputs: &Outputs, (rounding, tiny): (f64, f64)) -> usize {
     let [v, w, b, c, i, t] = ["activity", "weights", "bias", "centre", "icd", "bias-terms"]
         .map(|quantity| samples(outputs, quantity));
@@ -70,22 +70,23 @@ fn check(name: &str, x: &ArrayD<f64>, outputs: &Outputs, (rounding, tiny): (f64,
     let x = Array::floats(dtype, x.clone()).unwrap().to_f64();
     for (n, x) in x.axis_iter(Axis(0)).enumerate() {
         let x: Vec<f64> = x.iter().copied().collect();
-        if !finite(&x) || !finite(&v[n]) {
-            continue;
-        }
-        for (what, list) in [("ŵ", &w), ("b̂", &b), ("ĉ", &c), ("ν̂", &i), ("terms", &t)] {
-            assert!(finite(&list[n]), "{name}: {what} of sample {n}: {:?}, x {x:?}", list[n]);
-        }
-        let (count, terms) = (x.len(), t[n].len() / v[n].len());
-        for k in 0..v[n].len() {
-            let part = |list: &[Vec<f64>]| list[n][k * count..][..count].to_vec();
+        let neurons = v[n].len();
+        for k in (0..neurons).filter(|&k| finite(&x) && v[n][k].is_finite()) {
+            let part = |list: &[Vec<f64>]| {
+                let count = list[n].len() / neurons;
+                list[n][k * count..][..count].to_vec()
+            };
+            for (what, list) in [("ŵ", &w), ("b̂", &b), ("ĉ", &c), ("ν̂", &i), ("terms", &t)] {
+                let own = part(list);
+                assert!(finite(&own), "{name}: {what} of {n}, neuron {k}: {own:?}, x {x:?}");
+            }
             let (v, w, c, i) = (v[n][k], part(&w), part(&c), part(&i));
             let products: Vec<f64> = w.iter().zip(&x).map(|(w, x)| w * x).collect();
             let scale = products.iter().fold(v.abs() + b[n][k].abs(), |a, p| a + p.abs());
             let rest = v - products.iter().sum::<f64>() - b[n][k];
             let close = |a: f64, scale: f64| a.abs() <= rounding * scale + tiny;
             assert!(close(rest, scale), "{name}: v − x·ŵ − b̂ = {rest:e} of {scale:e}, {x:?}");
-            let terms = &t[n][k * terms..][..terms];
+            let terms = part(&t);
             let (total, sum) = terms.iter().fold((0.0, scale), |(t, s), b| (t + b, s + b.abs()));
             assert!(close(total - b[n][k], sum), "{name}: terms sum to {total}, not {}", b[n][k]);
             // Rows below the smallest normal number count as zero.
@@ -260,6 +261,64 @@ fn what_a_model_keeps_finite_stays_finite() {
         for (name, outputs) in everywhere(&graph, &x) {
             let checked = check(&name, &x, &outputs, INNER);
             assert!(checked > 10, "{name}: {checked}");
+        }
+    }
+}
+
+#[test]
+fn what_is_infinitely_steep_leaves_its_neighbours_alone() {
+    // The slope in the first component is infinite, or beyond single precision, and counts as 0.
+    let steep = [
+        ("y = Log (x)", 0.0),
+        ("y = Log (x)", 1e-40),
+        ("y = Reciprocal (x)", 1e-20),
+        ("y = Reciprocal (x)", 0.0),
+        ("y = Div (one, x)", 1e-20),
+        ("y = Div (one, x)", 0.0),
+        ("y = Pow (x, minus)", 1e-20),
+        ("y = Pow (x, three)", 1e20),
+        ("y = Exp (x)", 100.0),
+        ("y = Cosh (x)", -100.0),
+        ("y = Sinh (x)", 100.0),
+        ("y = Atanh (x)", 1.0),
+        ("r = Relu (x) y = Log (r)", -1.0),
+    ];
+    for (body, at) in steep {
+        let other = 0.5;
+        let graph = format!(
+            "g (float[N, 2] x) => (float[N, 2] y) <float one = {{1}}, float minus = {{-1}}, float three = {{3}}>
+             {{ {body} }}"
+        );
+        let found = agreed(&graph, &rows(&[[at, other], [other, other]]), SINGLE);
+        let weights = samples(&found, "weights");
+        assert_eq!(weights[0][..3], [0.0; 3], "{body} at {at:e}");
+        let slope = weights[1][0];
+        assert!(slope != 0.0 && weights[0][3] == slope, "{body}: {weights:?}");
+    }
+}
+
+#[test]
+fn what_overflows_on_its_way_and_comes_back_is_explained() {
+    // The exponential of 100 is beyond single precision; what follows from it is an ordinary number.
+    let x = rows(&[[-100.0, 1.0], [100.0, -1.0], [0.0, 100.0]]);
+    for body in [
+        "n = Neg (x) e = Exp (n) d = Add (e, one) y = Reciprocal (d)",
+        "n = Neg (x) e = Exp (n) d = Add (e, one) y = Div (one, d)",
+        "n = Neg (x) e = Exp (n) d = Add (e, one) y = Div (x, d)",
+        "n = Neg (x) e = Exp (n) t = Mul (e, two) d = Add (t, one) q = Div (x, d) y = MatMul (q, w)",
+        "c = Cosh (x) y = Reciprocal (c)",
+        "r = Relu (x) l = Log (r) y = Sigmoid (l)",
+        "r = Relu (x) l = Log (r) y = Softmax (l)",
+        "r = Relu (x) l = Log (r) e = Exp (l) y = MatMul (e, w)",
+    ] {
+        let graph = format!(
+            "g (float[N, 2] x) => (float[N, 2] y) <float one = {{1}}, float two = {{2}},
+             float[2, 2] w = {{1, -2, 3, 4}}> {{ {body} }}"
+        );
+        for (name, outputs) in everywhere(&graph, &x) {
+            let activities = samples(&outputs, "activity").concat();
+            assert!(finite(&activities), "{name}: the model itself overflows: {activities:?}");
+            assert_eq!(check(&name, &x, &outputs, INNER), 6, "{name}");
         }
     }
 }

@@ -94,7 +94,12 @@ pub fn linearise(
     })
 }
 
-/// Everything that is computed from constants with infinite elements, such as attention masks.
+/// Functions that are infinite at inputs that a model may well have, and that others bring back into
+/// the range, as `1/(1 + exp(−x))` does.
+const OVERFLOWING: [&str; 4] = ["Cosh", "Exp", "Log", "Sinh"];
+
+/// Everything that is computed from constants with infinite elements, such as attention masks, or
+/// through a function of the model that may overflow.
 fn behind_infinities(graph: &Graph) -> Reach {
     let infinite = |tensor: &Tensor| tensor.bytes().len() <= LARGEST_MASK && tensor.has_infinity();
     let initializers = graph
@@ -103,9 +108,15 @@ fn behind_infinities(graph: &Graph) -> Reach {
         .map(|(id, _)| id);
     let filled = graph.nodes().filter_map(|(_, node)| match node.attr("value") {
         Some(Attr::Tensor(tensor)) if infinite(tensor) => node.output(0),
-        _ => None,
+        _ => node
+            .output(0)
+            .filter(|&y| OVERFLOWING.contains(&node.op.as_str()) && !is_emitted(graph, y)),
     });
     graph.descendants(initializers.chain(filled))
+}
+
+fn is_emitted(graph: &Graph, value: ValueId) -> bool {
+    graph.value(value).name.starts_with("slp/")
 }
 
 fn linearise_node(
@@ -200,19 +211,14 @@ impl Linearised {
     /// The value with 0 for its infinities, where it may have any: whatever masks with an infinity
     /// gives it the weight 0, and 0·∞ would be no number.
     fn finite<'e>(&self, value: Expr<'e>) -> Expr<'e> {
-        if !value.e.graph(|graph| self.may_be_infinite(graph, value.id)) {
-            return value;
-        }
-        let infinity = value.number(f64::INFINITY);
-        let infinite = value.unary("Abs").binary("Equal", infinity);
-        value.number(0.0).where_(infinite, value)
+        let may = value.e.graph(|graph| self.may_be_infinite(graph, value.id));
+        if may { value.finite() } else { value }
     }
 
     /// Whether a value, maybe one emitted since, is computed from infinite constants.
     fn may_be_infinite(&self, graph: &Graph, value: ValueId) -> bool {
-        let emitted = || graph.value(value).name.starts_with("slp/");
         self.infinite.has_value(value)
-            || (emitted()
+            || (is_emitted(graph, value)
                 && graph.producer(value).is_some_and(|id| {
                     let mut inputs = graph.node(id).inputs.iter().flatten();
                     inputs.any(|&input| self.may_be_infinite(graph, input))

@@ -247,6 +247,12 @@ impl<'e> Expr<'e> {
     pub fn where_(self, condition: Self, other: Self) -> Self {
         self.e.op("Where", &[condition, self, other], &[])
     }
+
+    /// The value with 0 in the place of its infinities.
+    pub fn finite(self) -> Self {
+        let infinite = self.unary("Abs").binary("Equal", self.number(f64::INFINITY));
+        self.number(0.0).where_(infinite, self)
+    }
 }
 
 macro_rules! arithmetic {

@@ -1,7 +1,8 @@
 //! Element-wise functions of one value: `dy = σ'(x) ⊙ dx`.
 //!
 //! A slope is written from `x` or from `y = σ(x)`, whichever is cheaper or keeps more digits. At a
-//! kink the slope is that of the inactive side, so 0 for Relu at 0.
+//! kink the slope is that of the inactive side, so 0 for Relu at 0; a slope beyond the range of its
+//! type is 0 too, since 0·∞ would be no number beside it.
 
 use std::f64::consts::{FRAC_2_SQRT_PI, PI, SQRT_2};
 
@@ -26,9 +27,9 @@ pub(super) const RULES: &[Entry] = &[
     Entry::smooth("Selu", First, selu).kink("alpha gamma at 0"),
     Entry::smooth("Celu", First, celu),
     Entry::smooth("Exp", First, exp),
-    Entry::smooth("Log", First, log),
+    Entry::smooth("Log", First, log).kink("0 at 0"),
     Entry::smooth("Sqrt", First, sqrt).kink("0 at 0"),
-    Entry::smooth("Reciprocal", First, reciprocal),
+    Entry::smooth("Reciprocal", First, reciprocal).kink("0 at 0"),
     Entry::smooth("Erf", First, erf),
     Entry::smooth("Gelu", First, gelu),
     Entry::zero("Sign"),
@@ -181,11 +182,11 @@ fn celu(cx: &Rule) -> Result<()> {
 }
 
 fn exp(cx: &Rule) -> Result<()> {
-    slope(cx, cx.y(0)?)
+    slope(cx, cx.y(0)?.finite())
 }
 
 fn log(cx: &Rule) -> Result<()> {
-    slope(cx, cx.x(0)?.unary("Reciprocal"))
+    slope(cx, cx.x(0)?.unary("Reciprocal").finite())
 }
 
 /// Sqrt: `1/(2y)`; 0 at 0, where it is infinite, so that a norm has no NaN at 0.
@@ -197,7 +198,7 @@ fn sqrt(cx: &Rule) -> Result<()> {
 
 fn reciprocal(cx: &Rule) -> Result<()> {
     let y = cx.y(0)?;
-    slope(cx, -(y * y))
+    slope(cx, -(y * y).finite())
 }
 
 fn erf(cx: &Rule) -> Result<()> {

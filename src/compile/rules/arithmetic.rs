@@ -5,8 +5,8 @@
 //! `Pow: p·x^(p−1) dx + y·ln(x) dp`; the first is 0 where `p` is 0, and at 0 where it is infinite, the
 //! second where `x` is not positive.
 //!
-//! What `y − L(x)` leaves is known: `−y` of a product of two that change, `y` of such a quotient and
-//! `2y` where the divisor alone changes, `(1 − p)·y` of a power with a fixed exponent.
+//! What `y − L(x)` leaves is known: `−y` of a product of two that change, `(1 − p)·y` of a power with a
+//! fixed exponent, where no slope is beyond the range of its type.
 
 use super::Inputs::{All, First};
 use super::{Entry, Rule, Shape, Tangent};
@@ -80,6 +80,10 @@ pub(super) fn affine<'r, 'e>(
         None => cx.homogeneous(),
         Some(constant) => cx.constant_part(0, constant),
     }
+    emit_sum(cx, parts);
+}
+
+fn emit_sum<'r, 'e>(cx: &'r Rule<'e>, parts: &[Tangent<'r, 'e>]) {
     if let Some(total) = Tangent::sum_of(parts) {
         cx.emit(0, total);
     }
@@ -99,16 +103,19 @@ fn mul(cx: &Rule) -> Result<()> {
 
 fn div(cx: &Rule) -> Result<()> {
     let (b, y) = (cx.x(1)?, cx.y(0)?);
-    let mut parts = Vec::new();
-    let mut constant = Vec::new();
-    if let Some(db) = operand(cx, 1)? {
-        parts.push(db.scale(-(y / b)));
-        constant.push(if cx.tangent(0).is_some() { y } else { y * 2.0 });
-    }
-    if let Some(da) = operand(cx, 0)? {
-        parts.push(da.scale(b.unary("Reciprocal")));
-    }
-    affine(cx, &parts, constant);
+    let share = b.unary("Reciprocal");
+    let (of_dividend, of_divisor) = (operand(cx, 0)?, operand(cx, 1)?);
+    let parts: Vec<_> = match of_divisor {
+        None => {
+            cx.homogeneous();
+            of_dividend.map(|da| da.scale(share)).into_iter().collect()
+        }
+        Some(db) => {
+            let dividend = of_dividend.map(|da| da.scale(share.finite()));
+            dividend.into_iter().chain([db.scale(-(y / b).finite())]).collect()
+        }
+    };
+    emit_sum(cx, &parts);
     Ok(())
 }
 
@@ -120,20 +127,19 @@ fn pow(cx: &Rule) -> Result<()> {
         parts.push(power_slope(x, p, number(cx.raw(1)?)).map_or(dx, |slope| dx.scale(slope)));
     }
     let Some(dp) = operand(cx, 1)? else {
-        let rest = if number(cx.raw(1)?) == Some(1.0) {
-            Vec::new()
-        } else {
-            vec![y * (p.number(1.0) - p)]
-        };
-        affine(cx, &parts, rest);
+        match number(cx.raw(1)?) {
+            Some(1.0) => cx.homogeneous(),
+            Some(fixed) if fixed >= 0.0 => cx.constant_part(0, y * (1.0 - fixed)),
+            _ => {}
+        }
+        emit_sum(cx, &parts);
         return Ok(());
     };
     let zero = y.number(0.0);
     let curved = x.binary("Greater", zero).binary("And", y.binary("Greater", zero));
-    parts.push(dp.cast(x.dtype()).scale((y * x.unary("Log")).where_(curved, zero)));
-    if let Some(total) = Tangent::sum_of(&parts) {
-        cx.emit(0, total);
-    }
+    let slope = (y * x.unary("Log")).where_(curved, zero).finite();
+    parts.push(dp.cast(x.dtype()).scale(slope));
+    emit_sum(cx, &parts);
     Ok(())
 }
 
@@ -143,13 +149,13 @@ fn power_slope<'e>(x: Expr<'e>, p: Expr<'e>, fixed: Option<f64>) -> Option<Expr<
         Some(0.0) => x.number(0.0),
         Some(1.0) => return None,
         Some(2.0) => x * 2.0,
-        Some(p) if p > 1.0 => x.binary("Pow", x.number(p - 1.0)) * p,
+        Some(p) if p > 1.0 => (x.binary("Pow", x.number(p - 1.0)) * p).finite(),
         _ => {
             let flat = p.binary("Equal", p.number(0.0));
             let steep = p.binary("Less", p.number(1.0));
             let infinite = steep.binary("And", x.binary("Equal", x.number(0.0)));
             let slope = p * x.binary("Pow", p - 1.0);
-            slope.number(0.0).where_(flat.binary("Or", infinite), slope)
+            slope.number(0.0).where_(flat.binary("Or", infinite), slope).finite()
         }
     })
 }

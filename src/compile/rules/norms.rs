@@ -65,7 +65,8 @@ fn l2<'e>(r: &Reduction<'e>) -> Result<Expr<'e>> {
 }
 
 fn log_sum<'e>(r: &Reduction<'e>) -> Result<Expr<'e>> {
-    Ok(r.x.reduce("ReduceSum", &r.axes, true).unary("Reciprocal").expand(&r.x.dims()))
+    let sum = r.x.reduce("ReduceSum", &r.axes, true);
+    Ok(sum.unary("Reciprocal").finite().expand(&r.x.dims()))
 }
 
 /// The product of the other elements: with `z` elements that are 0, it is the product of the rest

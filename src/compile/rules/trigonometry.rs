@@ -8,15 +8,18 @@ use crate::error::Result;
 pub(super) const RULES: &[Entry] = &[
     Entry::smooth("Sin", First, |cx| slope(cx, |x| x.unary("Cos"))),
     Entry::smooth("Cos", First, |cx| slope(cx, |x| -x.unary("Sin"))),
-    Entry::smooth("Tan", First, |cx| from_output(cx, |y| y * y + 1.0)),
+    Entry::smooth("Tan", First, |cx| from_output(cx, |y| (y * y + 1.0).finite())),
     Entry::smooth("Asin", First, |cx| slope(cx, |x| root(one(x) - x * x))).kink("0 at -1 and 1"),
     Entry::smooth("Acos", First, |cx| slope(cx, |x| -root(one(x) - x * x))).kink("0 at -1 and 1"),
     Entry::smooth("Atan", First, |cx| slope(cx, |x| (x * x + 1.0).unary("Reciprocal"))),
-    Entry::smooth("Sinh", First, |cx| slope(cx, |x| x.unary("Cosh"))),
-    Entry::smooth("Cosh", First, |cx| slope(cx, |x| x.unary("Sinh"))),
+    Entry::smooth("Sinh", First, |cx| slope(cx, |x| x.unary("Cosh").finite())),
+    Entry::smooth("Cosh", First, |cx| slope(cx, |x| x.unary("Sinh").finite())),
     Entry::smooth("Asinh", First, |cx| slope(cx, |x| root(x * x + 1.0))),
     Entry::smooth("Acosh", First, |cx| slope(cx, |x| root(x * x - 1.0))).kink("0 at 1"),
-    Entry::smooth("Atanh", First, |cx| slope(cx, |x| (one(x) - x * x).unary("Reciprocal"))),
+    Entry::smooth("Atanh", First, |cx| {
+        slope(cx, |x| (one(x) - x * x).unary("Reciprocal").finite())
+    })
+    .kink("0 at -1 and 1"),
 ];
 
 fn slope(cx: &Rule, slope: impl for<'e> Fn(Expr<'e>) -> Expr<'e>) -> Result<()> {

@@ -24,6 +24,9 @@ const CURVED: &[&str] = &[
     "Asin",
     "Acos",
     "Acosh",
+    "Atanh",
+    "Log",
+    "Reciprocal",
     "MeanVarianceNormalization",
 ];
 /// Operators with activation functions inside.
