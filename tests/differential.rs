@@ -1,30 +1,33 @@
 //! One projection on many roads: random graphs and real models, in tract and ONNX Runtime, forward
-//! and reverse, in blocks and at once, simplified further and not, and with their weights inside,
-//! beside and in the original file.
+//! and reverse, in blocks and at once, simplified further and not, for every target, and with their
+//! weights inside, beside and in the original file.
 //!
-//! `SLPC_SEED` tries the graph of one seed; `SLPC_LONG=1` tries thousands.
+//! `SLPC_SEED` tries the graphs of one seed or of a range `FIRST..LAST`; `SLPC_LONG=1` tries thousands,
+//! and every real model.
 
 mod common;
 mod generate;
+#[path = "differential/real.rs"]
+mod real;
+#[path = "differential/roads.rs"]
+mod roads;
 
-use std::collections::HashSet;
 use std::fmt::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use common::{Outputs, data, golden, long, options, towards};
+use common::{Outputs, data, long, options};
 use generate::{Random, generate};
-use ndarray::{ArrayD, Axis};
-use slpc::compile::plan::Direction::{Forward, Reverse};
-use slpc::compile::plan::Limits;
-use slpc::compile::{Options, simplify, transform};
+use ndarray::ArrayD;
+use real::Real;
+use roads::{Road, TARGETS, differences, onnxruntime, roads, run, switches, try_run};
+use slpc::compile::target::Target;
+use slpc::compile::{Options, transform};
 use slpc::engine::{Array, Backend, Session, Setup};
 use slpc::error::Error;
 use slpc::graph::{Attr, DataType, Model, Node, Tensor};
 use slpc::onnx::{Weights, emit, load, text, to_bytes};
 
-/// What sums in another order may differ by in single precision, of an output's largest entry.
-const ROUNDING: f64 = 2e-4;
 /// A graph whose nearest kink is as far as this, of the input's largest entry, may be on its other
 /// side in another engine.
 const NEAR: f64 = 1e-4;
@@ -38,21 +41,6 @@ struct Count {
     kinks: usize,
     /// Graphs that ONNX Runtime refuses or reads otherwise before anything is added to them.
     foreign: usize,
-}
-
-fn onnxruntime() -> Setup {
-    let library = Some(common::onnxruntime());
-    Setup { backend: Backend::OnnxRuntime, library, ..Setup::default() }
-}
-
-fn try_run(bytes: &[u8], setup: &Setup, inputs: &[(String, Array)]) -> Result<Outputs, Error> {
-    let outputs = Session::from_bytes(bytes, setup).and_then(|mut session| session.run(inputs));
-    Ok(Outputs(outputs?.into_iter().collect()))
-}
-
-fn run(bytes: &[u8], setup: &Setup, inputs: &[(String, Array)]) -> Outputs {
-    let outputs = try_run(bytes, setup, inputs);
-    outputs.unwrap_or_else(|error| panic!("{}: {error}", setup.backend))
 }
 
 /// The model in single precision.
@@ -69,27 +57,6 @@ fn single(mut model: Model) -> Model {
         }
     }
     model
-}
-
-/// The names of outputs that differ by more than rounding, each with both numbers at the worst place.
-fn differences(found: &Outputs, expected: &Outputs) -> Vec<String> {
-    let mut list = Vec::new();
-    for (name, array) in &expected.0 {
-        let (found, expected) = (found.get(name), array.to_f64());
-        if found.shape() != expected.shape() {
-            list.push(format!("{name}: {:?} where {:?}", found.shape(), expected.shape()));
-            continue;
-        }
-        let scale = expected.iter().fold(1e-3f64, |m, v| m.max(v.abs()));
-        let pairs = found.iter().zip(&expected);
-        let worst = pairs.max_by(|a, b| (a.0 - a.1).abs().total_cmp(&(b.0 - b.1).abs()));
-        if let Some((found, expected)) = worst
-            && ((found - expected).abs() > ROUNDING * scale || found.is_nan() != expected.is_nan())
-        {
-            list.push(format!("{name}: {found:e} where {expected:e}, of {scale:e}"));
-        }
-    }
-    list
 }
 
 /// One random graph, its request and its input.
@@ -127,44 +94,26 @@ impl Case {
         Self { model: made.model, x, request, inputs }
     }
 
-    fn augmented(&self, request: &Options) -> Model {
-        transform(single(self.model.clone()), request).unwrap_or_else(|e| panic!("{e}")).0
-    }
-
-    /// The request with rows in blocks of two.
-    fn in_blocks(&self) -> Options {
-        let limits = Limits { direction: Some(Reverse), block: Some(2), ..Limits::default() };
-        Options { limits, ..self.request.clone() }
-    }
-
-    /// Every road's differences from tract's in reverse, and how many roads there are.
-    fn check(&self) -> (Vec<String>, usize) {
-        let reverse = self.augmented(&towards(Reverse, self.request.clone()));
-        let forward = self.augmented(&towards(Forward, self.request.clone()));
-        let blocks = self.augmented(&self.in_blocks());
-        let mut further = reverse.clone();
-        simplify::simplify(&mut further.graph, &HashSet::new());
-        let roads = [
-            ("forward", &forward, Setup::default()),
-            ("blocks", &blocks, Setup::default()),
-            ("simplified", &further, Setup::default()),
-            ("reverse", &reverse, onnxruntime()),
-            ("forward", &forward, onnxruntime()),
-            ("blocks", &blocks, onnxruntime()),
-        ];
-        let plain = run(&to_bytes(&reverse).unwrap(), &Setup::default(), &self.inputs);
-        let roads = if self.is_foreign() { &roads[..3] } else { &roads };
-        let mut wrong = Vec::new();
-        for (name, model, setup) in roads {
-            let found = match try_run(&to_bytes(model).unwrap(), setup, &self.inputs) {
+    /// Every road's differences from the first, and how many roads there are.
+    fn check(&self, targets: &[Target]) -> (Vec<String>, usize) {
+        let mut roads = roads(&single(self.model.clone()), &self.request, true, targets);
+        if self.is_foreign() {
+            roads.retain(|road| road.setup.backend == Backend::Tract);
+        }
+        let first = roads.remove(0);
+        let plain = run(&to_bytes(&first.model).unwrap(), &first.setup, &self.inputs);
+        let (mut wrong, mut compared) = (Vec::new(), 0);
+        for Road { name, model, setup } in roads {
+            let found = match try_run(&to_bytes(&model).unwrap(), &setup, &self.inputs) {
                 Ok(found) => found,
-                Err(error) if self.miscounted(&error) => return (wrong, 3),
+                Err(error) if self.miscounted(&error) => continue,
                 Err(error) => panic!("{name} in {}: {error}", setup.backend),
             };
+            compared += 1;
             let list = differences(&found, &plain).into_iter();
             wrong.extend(list.map(|text| format!("{name} in {}: {text}", setup.backend)));
         }
-        (wrong, roads.len())
+        (wrong, compared)
     }
 
     /// Whether ONNX Runtime refuses the graph itself or computes something else, as it does dilated
@@ -200,8 +149,11 @@ impl Case {
 /// Tries a graph; an error tells the seed and shows the graph.
 fn try_seed(seed: u64) -> Result<Count, String> {
     let case = Case::new(seed);
+    // In the short form each graph is for one of the targets that are not the default.
+    let one = 1 + seed as usize % (TARGETS.len() - 1);
+    let targets = if long() { TARGETS.to_vec() } else { vec![TARGETS[one]] };
     let work = AssertUnwindSafe(|| {
-        let (wrong, comparisons) = case.check();
+        let (wrong, comparisons) = case.check(&targets);
         let near = !wrong.is_empty() && case.near_a_kink();
         if near { (Vec::new(), comparisons, true) } else { (wrong, comparisons, false) }
     });
@@ -212,15 +164,20 @@ fn try_seed(seed: u64) -> Result<Count, String> {
         let graph = text::print_full(&case.model);
         return Err(format!("SLPC_SEED={seed}:\n{}\n{graph}", wrong.join("\n")));
     }
-    let foreign = usize::from(comparisons < 6);
+    let foreign = usize::from(comparisons < 5);
     Ok(Count { graphs: 1, comparisons, kinks: usize::from(near), foreign })
 }
 
 #[test]
 fn random_graphs_agree_on_every_road() {
     let graphs = if long() { 5000 } else { 100 };
-    let one = std::env::var("SLPC_SEED").ok().map(|seed| seed.parse().expect("a seed"));
-    let seeds: Vec<u64> = one.map_or((10_000..10_000 + graphs).collect(), |seed| vec![seed]);
+    let wanted = std::env::var("SLPC_SEED").ok().map(|text| {
+        let (first, last) = text.split_once("..").unwrap_or((&text, ""));
+        let first = first.parse().expect("a seed");
+        let last = if last.is_empty() { first + 1 } else { last.parse().expect("a seed") };
+        first..last
+    });
+    let seeds: Vec<u64> = wanted.unwrap_or(10_000..10_000 + graphs).collect();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let results: Vec<_> = std::thread::scope(|scope| {
         let work = |worker| {
@@ -255,16 +212,65 @@ fn random_graphs_agree_on_every_road() {
     assert!(all.kinks * 50 <= all.graphs.max(50), "too many at a kink");
 }
 
+/// What is compared of real models.
+const QUANTITIES: &str = "activity,weights,bias,centre,icd,bias-terms";
+
+/// Tries a real model; tells how many roads agree, and how many more do but for elements that two
+/// engines put on the two sides of a kink, each within rounding of it.
+fn try_real(folder: &Path, name: &str) -> (usize, usize) {
+    let real = Real::open(folder, name);
+    let model = load(&real.path).unwrap();
+    let request = options(&[&format!("l={}", real.layer)], real.neurons, QUANTITIES);
+    // The roads along the edges carry a seed for each component of the input.
+    let forward = real.size() < if long() { 10_000 } else { 1000 };
+    let targets = if long() { &TARGETS[..] } else { &[Target::OpenVino] };
+    let mut roads = roads(&model, &request, forward, targets);
+    let first = roads.remove(0);
+    let plain = run(&to_bytes(&first.model).unwrap(), &first.setup, &real.inputs);
+    let (mut equal, mut switched) = (0, 0);
+    for Road { name: road, model: augmented, setup } in roads {
+        let found = run(&to_bytes(&augmented).unwrap(), &setup, &real.inputs);
+        let wrong = differences(&found, &plain);
+        if wrong.is_empty() {
+            equal += 1;
+            continue;
+        }
+        assert!(setup.backend != Backend::Tract, "{name}, {road} in tract: {wrong:?}");
+        let away = switches(&model, real.dtype, &real.inputs);
+        let near = if real.dtype == DataType::F16 { 1e-2 } else { 1e-5 };
+        let within = !away.is_empty() && away.iter().all(|&away| away < near);
+        assert!(within, "{name}, {road} in {}: {wrong:?}, kinks {away:?}", setup.backend);
+        println!("{name}, {road} in {}: {} elements switch", setup.backend, away.len());
+        switched += 1;
+    }
+    (equal, switched)
+}
+
+#[test]
+fn real_models_agree_on_every_road() {
+    let Some(folder) = data() else { return };
+    let names = if long() { &real::NAMES[..] } else { &real::NAMES[..2] };
+    let wanted = std::env::var("SLPC_MODEL").ok();
+    for name in names.iter().filter(|name| wanted.as_ref().is_none_or(|wanted| wanted == *name)) {
+        let (equal, switched) = try_real(&folder, name);
+        println!("{name}: {equal} roads agree, {switched} more but for kinks");
+        assert!(equal > 3, "{name}");
+    }
+}
+
 /// The augmented model's outputs where its weights are in each place, from files.
 fn placed(folder: &Path, original: &Path, request: &Options, inputs: &[(String, Array)]) {
     let (augmented, _) = load(original).and_then(|model| transform(model, request)).unwrap();
     let whole = to_bytes(&augmented).unwrap();
-    let plain = run(&whole, &Setup::default(), inputs);
-    for weights in [Weights::Keep, Weights::External, Weights::Reference] {
+    let files = [Weights::Keep, Weights::External, Weights::Reference].map(|weights| {
         let path = folder.join(format!("{weights:?}.onnx"));
         emit(&augmented, &path, weights).unwrap();
-        for setup in [Setup::default(), onnxruntime()] {
-            let outputs = Session::open(&path, &setup).and_then(|mut s| s.run(inputs));
+        (weights, path)
+    });
+    for setup in [Setup::default(), onnxruntime()] {
+        let plain = run(&whole, &setup, inputs);
+        for (weights, path) in &files {
+            let outputs = Session::open(path, &setup).and_then(|mut s| s.run(inputs));
             let outputs = outputs.unwrap_or_else(|e| panic!("{weights:?}: {e}"));
             let found = Outputs(outputs.into_iter().collect());
             let wrong = differences(&found, &plain);
@@ -283,13 +289,12 @@ fn weights_are_the_same_wherever_they_are() {
     let x = [("input".to_owned(), Array::from(common::digit(3)))];
     placed(folder.path(), &shipped, &request, &x);
     let Some(data) = data() else { return };
-    for name in ["resnet20_cifar10", "mnist_cntk_ort"] {
-        let (x, _) = golden(&data.join(format!("golden/{name}.npz")));
-        let first = x.slice_axis(Axis(0), (0..1).into()).to_owned();
+    let names = if long() { &real::NAMES[..] } else { &["resnet20_cifar10", "mnist_cntk_ort"] };
+    for name in names {
+        let real = Real::open(&data, name);
         let original = folder.path().join(format!("{name}.onnx"));
-        std::fs::copy(data.join(format!("models/{name}.onnx")), &original).unwrap();
-        let input = load(&original).unwrap();
-        let input = input.graph.value(input.graph.inputs[0]).name.clone();
-        placed(folder.path(), &original, &request, &[(input, first.into())]);
+        std::fs::copy(&real.path, &original).unwrap();
+        let request = options(&[real.layer], real.neurons, "activity,weights,bias");
+        placed(folder.path(), &original, &request, &real.inputs);
     }
 }

@@ -1,0 +1,119 @@
+//! The roads to one projection, and what may differ between them.
+
+use std::collections::HashSet;
+
+use slpc::compile::plan::Direction::{Forward, Reverse};
+use slpc::compile::plan::Limits;
+use slpc::compile::target::Target;
+use slpc::compile::{Options, simplify, transform};
+use slpc::engine::{Array, Backend, Session, Setup};
+use slpc::error::Error;
+use slpc::graph::{DataType, Model};
+use slpc::onnx::to_bytes;
+
+use crate::common::states::watch;
+use crate::common::{self, Outputs, towards};
+
+/// What sums in another order may differ by in single precision, of an output's largest entry.
+const ROUNDING: f64 = 2e-4;
+
+/// Every runtime that the command line names.
+pub const TARGETS: [Target; 5] =
+    [Target::Any, Target::OnnxRuntime, Target::Tract, Target::OpenVino, Target::Web];
+
+/// One way to a projection: a file and the engine that runs it.
+pub struct Road {
+    pub name: String,
+    pub model: Model,
+    pub setup: Setup,
+}
+
+pub fn onnxruntime() -> Setup {
+    let library = Some(common::onnxruntime());
+    Setup { backend: Backend::OnnxRuntime, library, ..Setup::default() }
+}
+
+pub fn try_run(bytes: &[u8], setup: &Setup, inputs: &[(String, Array)]) -> Result<Outputs, Error> {
+    let outputs = Session::from_bytes(bytes, setup).and_then(|mut session| session.run(inputs));
+    Ok(Outputs(outputs?.into_iter().collect()))
+}
+
+pub fn run(bytes: &[u8], setup: &Setup, inputs: &[(String, Array)]) -> Outputs {
+    let outputs = try_run(bytes, setup, inputs);
+    outputs.unwrap_or_else(|error| panic!("{}: {error}", setup.backend))
+}
+
+/// The request with rows in blocks of two.
+fn in_blocks(request: &Options) -> Options {
+    let limits = Limits { direction: Some(Reverse), block: Some(2), ..Limits::default() };
+    Options { limits, ..request.clone() }
+}
+
+/// The roads to what is requested of a model: against the edges first, in tract, which the others are
+/// compared with; then along them where that is wanted, in blocks, simplified further, and for each of
+/// the targets, in tract what is for tract and in ONNX Runtime what is for others.
+pub fn roads(model: &Model, request: &Options, forward: bool, targets: &[Target]) -> Vec<Road> {
+    let augmented = |request: &Options| {
+        transform(model.clone(), request).unwrap_or_else(|error| panic!("{error}")).0
+    };
+    let mut list = Vec::new();
+    let mut add = |name: &str, model: &Model, setup: Setup| {
+        list.push(Road { name: name.to_owned(), model: model.clone(), setup });
+    };
+    let reverse = augmented(&towards(Reverse, request.clone()));
+    let blocks = augmented(&in_blocks(request));
+    let mut further = reverse.clone();
+    simplify::simplify(&mut further.graph, &HashSet::new());
+    add("reverse", &reverse, Setup::default());
+    add("blocks", &blocks, Setup::default());
+    add("simplified", &further, Setup::default());
+    add("reverse", &reverse, onnxruntime());
+    add("blocks", &blocks, onnxruntime());
+    if forward {
+        let forward = augmented(&towards(Forward, request.clone()));
+        add("forward", &forward, Setup::default());
+        add("forward", &forward, onnxruntime());
+    }
+    for &target in targets {
+        let setup = if target == Target::Tract { Setup::default() } else { onnxruntime() };
+        // A target asks most where there is a Scan over the blocks.
+        let request = Options { target, ..in_blocks(request) };
+        add(&format!("blocks for {target:?}"), &augmented(&request), setup);
+    }
+    list
+}
+
+/// The names of outputs that differ by more than rounding, each with both numbers at the worst place.
+pub fn differences(found: &Outputs, expected: &Outputs) -> Vec<String> {
+    let mut list = Vec::new();
+    for (name, array) in &expected.0 {
+        let rounding = if array.dtype() == DataType::F16 { 100.0 * ROUNDING } else { ROUNDING };
+        let (found, expected) = (found.get(name), array.to_f64());
+        if found.shape() != expected.shape() {
+            list.push(format!("{name}: {:?} where {:?}", found.shape(), expected.shape()));
+            continue;
+        }
+        let scale = expected.iter().fold(1e-3f64, |m, v| m.max(v.abs()));
+        let pairs = found.iter().zip(&expected);
+        let worst = pairs.max_by(|a, b| (a.0 - a.1).abs().total_cmp(&(b.0 - b.1).abs()));
+        if let Some((found, expected)) = worst
+            && ((found - expected).abs() > rounding * scale || found.is_nan() != expected.is_nan())
+        {
+            list.push(format!("{name}: {found:e} where {expected:e}, of {scale:e}"));
+        }
+    }
+    list
+}
+
+/// The elements of a model that tract and ONNX Runtime put on two sides of their kinks, each with how
+/// far it is from the kink, of the largest magnitude among its neighbours.
+pub fn switches(model: &Model, dtype: DataType, inputs: &[(String, Array)]) -> Vec<f64> {
+    let (model, watched) = watch(model, dtype);
+    let bytes = to_bytes(&model).unwrap();
+    let [a, b] = [Setup::default(), onnxruntime()].map(|setup| run(&bytes, &setup, inputs));
+    let flips = watched.iter().flat_map(|watched| {
+        let scale = a.get(&watched.output).iter().fold(0f64, |m, v| m.max(v.abs()));
+        watched.flips(&a, &b).into_iter().map(move |(_, away)| away / scale)
+    });
+    flips.collect()
+}
