@@ -55,11 +55,16 @@ struct Tally {
     outcomes: BTreeMap<String, usize>,
     wrong: Vec<String>,
     slowest: (Duration, String),
+    /// The largest single request beyond four times the file.
+    largest: (usize, String),
 }
 
 impl Tally {
-    fn add(&mut self, name: String, outcome: &str, time: Duration) {
+    fn add(&mut self, name: String, outcome: &str, time: Duration, beyond: usize) {
         *self.outcomes.entry(outcome.to_owned()).or_default() += 1;
+        if beyond > self.largest.0 {
+            self.largest = (beyond, name.clone());
+        }
         if time > self.slowest.0 {
             self.slowest = (time, name);
         }
@@ -76,6 +81,8 @@ impl Tally {
         }
         let (time, name) = &self.slowest;
         println!("{text}slowest {:.2} s ({name})", time.as_secs_f64());
+        let (beyond, name) = &self.largest;
+        println!("{what}: at most {beyond} bytes in one piece beyond 4 times the file ({name})");
         assert!(self.wrong.is_empty(), "{}", self.wrong.join("\n"));
         assert!(self.total() > 0);
     }
@@ -124,13 +131,22 @@ fn request(random: &mut Random) -> Options {
     Options { batch, ..options(layers, neurons, emit) }
 }
 
-/// Loads, lists the layers, transforms, writes and loads again; tells how far it came.
-fn survive(mutant: &mut Mutant, folder: Option<&Path>) -> Result<&'static str, String> {
+/// Loads, lists the layers, transforms, writes and loads again; tells how far it came. `largest` is
+/// raised to the largest request of memory beyond four times the file.
+fn survive(
+    mutant: &mut Mutant,
+    folder: Option<&Path>,
+    largest: &mut usize,
+) -> Result<&'static str, String> {
     let size = mutant.bytes.len();
     let bytes = bytes::Bytes::from(std::mem::take(&mut mutant.bytes));
-    let check = |what: &str, memory: usize, floor: usize| match memory > 4 * size + floor {
-        true => Err(format!("{what} takes {memory} bytes for a file of {size}")),
-        false => Ok(()),
+    let mut check = |what: &str, memory: usize, floor: usize| {
+        let beyond = memory.saturating_sub(4 * size);
+        *largest = beyond.max(*largest);
+        match beyond > floor {
+            true => Err(format!("{what} takes {memory} bytes for a file of {size}")),
+            false => Ok(()),
+        }
     };
     let (loaded, memory) = counted(|| load_bytes(bytes, folder));
     check("reading", memory.peak, FLOOR)?;
@@ -223,19 +239,21 @@ fn try_all(
             let clock = Clock::of_this_thread();
             let start = clock.now();
             *running[worker].lock().unwrap() = Some((clock.clone(), start, name.clone()));
-            let result = catch_unwind(AssertUnwindSafe(|| survive(&mut mutant, folder)));
+            let mut beyond = 0;
+            let work = AssertUnwindSafe(|| survive(&mut mutant, folder, &mut beyond));
+            let result = catch_unwind(work);
             *running[worker].lock().unwrap() = None;
             let took = clock.now() - start;
             let mut tally = tally.lock().unwrap();
             match result {
-                Ok(Ok(outcome)) => tally.add(name, outcome, took),
+                Ok(Ok(outcome)) => tally.add(name, outcome, took, beyond),
                 Ok(Err(wrong)) => {
                     tally.wrong.push(format!("{name}: {wrong}"));
-                    tally.add(name, "wrong", took);
+                    tally.add(name, "wrong", took, beyond);
                 }
                 Err(_) => {
                     tally.wrong.push(format!("{name}: a panic"));
-                    tally.add(name, "panicked", took);
+                    tally.add(name, "panicked", took, beyond);
                 }
             }
         }
