@@ -229,6 +229,40 @@ fn what_is_wrong_with_the_data_is_told_by_file_and_leaves_nothing() {
     refuses("/no/such/folder/o.npz", "/no/such/folder");
 }
 
+/// A data set larger than any memory is read by its batch, whatever the command.
+#[cfg(unix)]
+#[test]
+fn of_a_large_file_only_what_is_used_is_read() {
+    let (room, model) = room();
+    let network = "examples/2conv_mnist.onnx";
+    let (data, output) = (room.path().join("x.npy"), room.path().join("o.npz"));
+    ndarray_npy::write_npy(&data, &ndarray::Array4::<u8>::zeros((0, 1, 28, 28))).unwrap();
+    let header = std::fs::read(&data).unwrap();
+    let text = String::from_utf8_lossy(&header[10..]).replace("(0, 1", "(1000000000, 1");
+    let header = [&header[..8], &(text.len() as u16).to_le_bytes(), text.as_bytes()].concat();
+    let pixels: Vec<u8> = (0..3 * 784u32).map(|i| (i * i % 251) as u8).collect();
+    std::fs::write(&data, [&header[..], &pixels].concat()).unwrap();
+    let file = std::fs::File::options().write(true).open(&data).unwrap();
+    file.set_len(header.len() as u64 + 1_000_000_000 * 784).unwrap();
+    let data = ["--data", data.to_str().unwrap(), "--preprocess", "unit"];
+    let output = output.to_str().unwrap();
+    for arguments in [
+        &["run", &model, "--limit", "3", "-o", output][..],
+        &["verify", &model],
+        &["stats", network, "--limit", "3"],
+        &["capacity", network, "--layer", "logits", "--limit", "2"],
+        &["sanity", network, network, "--steps", "1", "--limit", "2"],
+        &["spa", network, "--limit", "2", "-o", output],
+    ] {
+        let ran = slpc(&[arguments, &data].concat());
+        let error = String::from_utf8_lossy(&ran.stderr);
+        assert!(ran.status.success(), "{arguments:?}: {error}");
+    }
+    file.set_len(1_000_000).unwrap();
+    let error = refused(&slpc(&[&["run", &model, "-o", output], &data[..]].concat()));
+    assert!(error.contains("x.npy") && error.contains("copy or write it again"), "{error}");
+}
+
 /// Interrupted while it computes, a run leaves nothing and ends as shells expect.
 #[cfg(unix)]
 #[test]

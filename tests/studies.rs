@@ -335,6 +335,26 @@ fn a_model_agrees_with_itself_and_less_when_it_is_shuffled() {
     assert!(rho(&down, 4).unwrap() < 0.9);
 }
 
+/// x, x⊙ŵ and integrated gradients of a black picture are 0 everywhere: no correlation is made up.
+#[test]
+fn constant_maps_are_left_out_and_counted() {
+    let room = Room::new();
+    let (a, b, x) = (room.at("a.onnx"), room.at("b.onnx"), room.at("black.npy"));
+    let mut samples = Array4::<f64>::zeros((2, 1, 6, 6));
+    samples[[1, 0, 3, 2]] = 1.0;
+    write_npy(&x, &samples).unwrap();
+    for (limit, skipped) in [("1", 1), ("2", 1)] {
+        let options = ["sanity", &a, &b, "--data", &x, "--limit", limit];
+        let value = json(&[&options[..], &["--json"]].concat());
+        let methods = value["compared"][0]["methods"].as_array().unwrap();
+        let x = methods.last().unwrap();
+        assert_eq!(x["skipped"], skipped);
+        assert_eq!(x["rho"]["mean"].is_null(), limit == "1", "{x}");
+        assert_eq!(done(&options).contains("  -  "), limit == "1");
+        assert_eq!(methods[0]["skipped"], 0, "{}", methods[0]);
+    }
+}
+
 #[test]
 fn tables_and_charts_appear_whole() {
     let room = Room::new();
@@ -359,11 +379,12 @@ fn what_cannot_be_done_is_said() {
     let room = Room::new();
     let (a, x, out) = (room.at("a.onnx"), room.at("x.npy"), room.at("o.npz"));
     let with = |arguments: &[&str]| refused(&[arguments, &["--data", &x]].concat());
-    let cases: [(&[&str], &str); 11] = [
+    let cases: [(&[&str], &str); 12] = [
         (&["capacity", &a, "--gamma", "0"], "γ is more than 0"),
         (&["capacity", &a, "--layer", "nowhere"], "nearest names"),
         (&["capacity", &a, "--neurons", "runtime"], "run time"),
         (&["capacity", &a, "--chart", "c.pdf", "--limit", "1"], ".svg or a .png"),
+        (&["stats", &a, "--memory", "9"], "the states of 3 samples take"),
         (&["sanity", &a], "--randomise"),
         (&["sanity", &a, &a, "--randomise", "top-down"], "one model"),
         (&["sanity", &a, &a, "--steps", "0"], "at least 1"),

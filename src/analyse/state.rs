@@ -39,6 +39,11 @@ impl State {
         self.neurons
     }
 
+    /// The bytes that it takes.
+    pub fn bytes(&self) -> usize {
+        size_of_val(&*self.words) + size_of_val(&*self.winners)
+    }
+
     /// The number of pooling windows.
     pub fn windows(&self) -> usize {
         self.winners.len()

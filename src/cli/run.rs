@@ -65,7 +65,7 @@ impl Run {
         self.check_arrays(&model)?;
         let neurons = self.neuron_inputs(&model)?;
         let set = self.data.required(&model, subject.input, subject.batch)?;
-        let set = set.limited(self.limit.map(NonZeroUsize::get));
+        let set = set.limited(self.limit.map(NonZeroUsize::get)).checked()?;
         interrupt::watch();
         let mut results = Results::new(&self.output)?;
         let mut session = self.engine.open(&self.augmented)?;

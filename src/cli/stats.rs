@@ -1,6 +1,7 @@
 //! `slpc stats`: the switched states of a network over a data set.
 
-use std::path::PathBuf;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -10,11 +11,17 @@ use super::study::{Common, Study, progress, tell, write_csv};
 use super::terminal::table;
 use crate::analyse::{Census, Moments, State, Summary, Windows, wins};
 use crate::compile::LayerRequest;
+use crate::compile::plan::bytes;
 use crate::compile::project::Quantity;
 use crate::compile::select::{self, Choice};
 use crate::error::{Error, Result};
+use crate::files::write_whole;
 
 mod radius;
+
+/// The most samples whose states are kept and compared pair by pair where no file of distances is
+/// asked for: pairs grow with the square.
+const COMPARED: usize = 2000;
 
 /// Count what is switched off, over a data set: inactive shares, dead neurons, states.
 ///
@@ -32,7 +39,8 @@ pub struct Stats {
     /// Write the table of layers as comma-separated values
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
-    /// Write the Hamming distance of every pair of samples as comma-separated values
+    /// Write the Hamming distance of every pair of samples as comma-separated values; without it
+    /// only the first 2000 samples are compared
     #[arg(long, value_name = "FILE")]
     distances: Option<PathBuf>,
     #[command(flatten)]
@@ -60,7 +68,12 @@ struct Found {
     poolings: Vec<Pooling>,
     inactive: Summary,
     idle: Summary,
+    /// Of every sample.
+    hashes: Vec<String>,
+    /// Of the samples that are compared.
     states: Vec<State>,
+    /// The Hamming distance in neurons over all pairs of them, and the least.
+    distance: (Summary, Option<usize>),
     radii: Option<Vec<radius::Radius>>,
 }
 
@@ -72,15 +85,14 @@ impl Stats {
     pub fn run(&self) -> Result<()> {
         let study = self.common.study(&self.model)?;
         let found = self.count(&study)?;
-        let pairs = pairs(&found.states);
         if let Some(path) = &self.csv {
             write_csv(path, &rows(&found, true))?;
         }
         if let Some(path) = &self.distances {
-            write_csv(path, &pair_rows(&pairs))?;
+            write_pairs(path, &found.states)?;
         }
-        let text = format!("{}\n{}", table(&rows(&found, false)), summary(&found, &pairs));
-        tell(self.common.printing, &as_json(&found, &pairs), &text)
+        let text = format!("{}\n{}", table(&rows(&found, false)), summary(&found));
+        tell(self.common.printing, &as_json(&found), &text)
     }
 
     fn count(&self, study: &Study) -> Result<Found> {
@@ -107,14 +119,21 @@ impl Stats {
         )?;
         let bar = progress(self.common.printing, study.count());
         let (mut inactive, mut idle) = (Moments::default(), Moments::default());
-        let mut states = Vec::new();
+        let (mut states, mut hashes) = (Vec::new(), Vec::new());
+        let compared = if self.distances.is_some() { usize::MAX } else { COMPARED };
         let at_once = if probe.is_free()? { 16 } else { 1 };
         for start in (0..study.count()).step_by(at_once) {
-            let data = study.samples(start, at_once.min(study.count() - start));
+            let data = study.samples(start, at_once.min(study.count() - start))?;
             for outputs in probe.run(&data, None).map_err(|e| study.at(e))? {
                 for sample in 0..outputs.samples {
                     let (state, off, out) = observe(&mut layers, &poolings, &outputs, sample)?;
-                    states.push(state);
+                    hashes.push(state.hash());
+                    if states.is_empty() {
+                        check_memory(study, &state, compared.min(study.count()))?;
+                    }
+                    if states.len() < compared {
+                        states.push(state);
+                    }
                     inactive.add(off);
                     idle.add(out);
                     bar.inc(1);
@@ -127,7 +146,8 @@ impl Stats {
             false => None,
         };
         let (inactive, idle) = (inactive.summary(), idle.summary());
-        Ok(Found { layers, poolings, inactive, idle, states, radii })
+        let distance = distances(&states);
+        Ok(Found { layers, poolings, inactive, idle, hashes, states, distance, radii })
     }
 
     /// The layers that a non-linearity follows, and all max poolings.
@@ -198,22 +218,38 @@ fn observe(
     Ok((state, all.inactive().mean, all.idle().mean))
 }
 
-/// The Hamming distances of all pairs: first and second sample, neurons, windows.
-fn pairs(states: &[State]) -> Vec<(usize, usize, usize, usize)> {
-    let mut pairs = Vec::new();
-    for (a, first) in states.iter().enumerate() {
-        for (b, second) in states.iter().enumerate().skip(a + 1) {
-            let (neurons, windows) = first.distance(second);
-            pairs.push((a, b, neurons, windows));
-        }
+/// Refuses more states than fit into the memory, all as large as `state`.
+fn check_memory(study: &Study, state: &State, count: usize) -> Result<()> {
+    let need = (state.bytes() as u64).saturating_mul(count as u64);
+    if need <= study.memory {
+        return Ok(());
     }
-    pairs
+    Err(study.at(Error::request(format!(
+        "the states of {count} samples take {}, more than --memory {}",
+        bytes(need),
+        bytes(study.memory)
+    ))
+    .help(format!(
+        "--limit {} would fit, or --memory {need}",
+        study.memory / state.bytes().max(1) as u64
+    ))))
 }
 
-fn pair_rows(pairs: &[(usize, usize, usize, usize)]) -> Vec<Vec<String>> {
-    let mut rows = vec![["first", "second", "neurons", "windows"].map(str::to_owned).to_vec()];
-    rows.extend(pairs.iter().map(|&(a, b, n, w)| [a, b, n, w].map(|v| v.to_string()).to_vec()));
-    rows
+/// The Hamming distances of all pairs: first and second sample, neurons, windows.
+fn pairs(states: &[State]) -> impl Iterator<Item = (usize, usize, usize, usize)> {
+    states.iter().enumerate().flat_map(move |(a, first)| {
+        states.iter().enumerate().skip(a + 1).map(move |(b, second)| {
+            let (neurons, windows) = first.distance(second);
+            (a, b, neurons, windows)
+        })
+    })
+}
+
+fn write_pairs(path: &Path, states: &[State]) -> Result<()> {
+    write_whole(path, |file| {
+        writeln!(file, "first,second,neurons,windows")?;
+        pairs(states).try_for_each(|(a, b, n, w)| writeln!(file, "{a},{b},{n},{w}"))
+    })
 }
 
 fn rows(found: &Found, plain: bool) -> Vec<Vec<String>> {
@@ -258,24 +294,31 @@ fn rows(found: &Found, plain: bool) -> Vec<Vec<String>> {
 }
 
 /// How many different states there are.
-fn distinct(states: &[State]) -> usize {
-    let hashes: std::collections::HashSet<String> = states.iter().map(State::hash).collect();
-    hashes.len()
+fn distinct(hashes: &[String]) -> usize {
+    hashes.iter().collect::<std::collections::HashSet<_>>().len()
 }
 
-fn distances(pairs: &[(usize, usize, usize, usize)]) -> (Summary, Option<usize>) {
-    let neurons: Moments = pairs.iter().map(|pair| pair.2 as f64).collect();
-    (neurons.summary(), pairs.iter().map(|pair| pair.2).min())
+fn distances(states: &[State]) -> (Summary, Option<usize>) {
+    let (mut moments, mut least) = (Moments::default(), None);
+    for (_, _, neurons, _) in pairs(states) {
+        moments.add(neurons as f64);
+        least = Some(least.map_or(neurons, |least: usize| least.min(neurons)));
+    }
+    (moments.summary(), least)
 }
 
-fn summary(found: &Found, pairs: &[(usize, usize, usize, usize)]) -> String {
-    let (distance, least) = distances(pairs);
+fn summary(found: &Found) -> String {
+    let (distance, least) = &found.distance;
     let neurons = found.states.first().map_or(0, State::neurons);
-    let mut text =
-        format!("{} samples in {} linear regions\n", found.states.len(), distinct(&found.states));
+    let count = found.hashes.len();
+    let mut text = format!("{count} samples in {} linear regions\n", distinct(&found.hashes));
     if let Some(least) = least {
+        let of = match found.states.len() {
+            all if all == count => String::new(),
+            compared => format!(" of the first {compared}"),
+        };
         text.push_str(&format!(
-            "Hamming distance of two samples: {:.1} ± {:.1} of {neurons} neurons, at least {least}\n",
+            "Hamming distance of two samples{of}: {:.1} ± {:.1} of {neurons} neurons, at least {least}\n",
             distance.mean, distance.sd
         ));
     }
@@ -285,7 +328,7 @@ fn summary(found: &Found, pairs: &[(usize, usize, usize, usize)]) -> String {
     text
 }
 
-fn as_json(found: &Found, pairs: &[(usize, usize, usize, usize)]) -> Value {
+fn as_json(found: &Found) -> Value {
     let layer = |layer: &Counted| {
         let census = &layer.census;
         json!({
@@ -298,15 +341,16 @@ fn as_json(found: &Found, pairs: &[(usize, usize, usize, usize)]) -> Value {
             "always_on": census.always_on(),
         })
     };
-    let (distance, least) = distances(pairs);
+    let (distance, least) = &found.distance;
     let mut value = json!({
-        "samples": found.states.len(),
+        "samples": found.hashes.len(),
         "poolings": found.poolings.iter().map(|p| p.input.as_str()).collect::<Vec<_>>(),
         "layers": found.layers.iter().map(layer).collect::<Vec<_>>(),
         "inactive": found.inactive,
         "idle": found.idle,
-        "regions": distinct(&found.states),
-        "states": found.states.iter().map(State::hash).collect::<Vec<_>>(),
+        "regions": distinct(&found.hashes),
+        "states": found.hashes,
+        "compared": found.states.len(),
         "distance": distance,
         "least_distance": least,
     });

@@ -1,5 +1,6 @@
 //! What the commands over data sets have in common: a model, its samples, and how results are told.
 
+use std::cell::RefCell;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
@@ -7,6 +8,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use ndarray::{ArrayD, Axis, Slice};
 
+use super::data::Dataset;
 use super::engine::{EngineArgs, Printing};
 use super::interrupt;
 use super::preprocess::Layout;
@@ -52,10 +54,10 @@ pub struct Study {
     pub prepared: Model,
     /// What the model is called: the stem of its file's name.
     pub name: String,
-    /// The samples, along the first axis.
-    pub data: Array,
-    /// What each sample is called: its file, and its place in an array.
-    pub names: Vec<String>,
+    /// The samples.
+    pub data: Dataset,
+    /// The samples read last: the number of the first, how many were asked for, and themselves.
+    last: RefCell<Option<(usize, usize, Array)>>,
     /// The engine it runs in.
     pub setup: Setup,
     /// The most bytes one run may hold.
@@ -112,15 +114,15 @@ impl Common {
             let input = select::input(graph, self.input.as_deref())?;
             let batch = sample_axis(graph, input, self.batch);
             let set = samples.required(&prepared, input, batch)?;
-            let batch = set.limited(self.limit.map(NonZeroUsize::get)).all()?;
-            Ok((model, batch, prepared))
+            let set = set.limited(self.limit.map(NonZeroUsize::get)).checked()?;
+            Ok((model, set, prepared))
         };
-        let (model, batch, prepared) = load().map_err(|error: Error| error.file(file))?;
+        let (model, data, prepared) = load().map_err(|error: Error| error.file(file))?;
         let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let memory = self.memory.unwrap_or_else(Size::quarter_of_memory).0;
         let (setup, file) = (self.engine.setup()?, file.to_owned());
-        let (data, names) = (batch.values, batch.names);
-        Ok(Study { model, prepared, name: stem, data, names, setup, memory, file })
+        let last = RefCell::new(None);
+        Ok(Study { model, prepared, name: stem, data, last, setup, memory, file })
     }
 }
 
@@ -132,17 +134,33 @@ impl Study {
 
     /// The number of samples.
     pub fn count(&self) -> usize {
-        self.data.shape().first().copied().unwrap_or(0)
+        self.data.len()
     }
 
     /// Some samples, along the first axis.
-    pub fn samples(&self, start: usize, count: usize) -> Array {
-        cut(&self.data, start, count)
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn samples(&self, start: usize, count: usize) -> Result<Array> {
+        let mut last = self.last.borrow_mut();
+        match &*last {
+            Some((first, asked, samples)) if (*first, *asked) == (start, count) => {
+                Ok(samples.clone())
+            }
+            _ => {
+                let samples = self.data.window(start, count)?.values;
+                *last = Some((start, count, samples.clone()));
+                Ok(samples)
+            }
+        }
     }
 
     /// One sample, in doubles.
-    pub fn sample(&self, number: usize) -> ArrayD<f64> {
-        cut(&self.data, number, 1).to_f64().index_axis_move(Axis(0), 0)
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn sample(&self, number: usize) -> Result<ArrayD<f64>> {
+        Ok(self.samples(number, 1)?.to_f64().index_axis_move(Axis(0), 0))
     }
 }
 

@@ -146,15 +146,37 @@ impl Sweep {
         &mut self,
         study: &Study,
         data: &Array,
-        mut see: impl FnMut(Piece<'_>) -> Result<()>,
+        see: impl FnMut(Piece<'_>) -> Result<()>,
     ) -> Result<()> {
         let count = data.shape().first().copied().unwrap_or(0);
+        self.run(study, count, |start, count| Ok(cut(data, start, count)), see)
+    }
+
+    /// As [`Sweep::each`], with all samples of the study, which are read as they are wanted.
+    ///
+    /// # Errors
+    /// As [`Sweep::each`], and when samples cannot be read.
+    pub fn each_sample(
+        &mut self,
+        study: &Study,
+        see: impl FnMut(Piece<'_>) -> Result<()>,
+    ) -> Result<()> {
+        self.run(study, study.count(), |start, count| study.samples(start, count), see)
+    }
+
+    fn run(
+        &mut self,
+        study: &Study,
+        count: usize,
+        read: impl Fn(usize, usize) -> Result<Array>,
+        mut see: impl FnMut(Piece<'_>) -> Result<()>,
+    ) -> Result<()> {
         let (at_once, block) = match self.way {
             Way::Whole(samples) => (samples, None),
             Way::Blocks(size) => (1, Some(size)),
         };
         for start in (0..count).step_by(at_once) {
-            let samples = cut(data, start, at_once.min(count - start));
+            let samples = read(start, at_once.min(count - start))?;
             let blocks: Vec<Option<&[i64]>> = match block {
                 Some(size) => self.numbers.chunks(size).map(Some).collect(),
                 None => vec![None],

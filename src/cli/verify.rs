@@ -60,9 +60,9 @@ impl Verify {
         let source = self.source(&model)?;
         let subject = Subject::read(&model).map_err(|error| error.file(&self.augmented))?;
         let set = self.data.dataset(&model, subject.input, subject.batch)?;
-        let set = set.map(|set| set.limited(Some(self.samples)).all()).transpose()?;
+        let set = set.map(|set| set.limited(Some(self.samples)).checked()).transpose()?;
         let settings = Settings {
-            data: set.as_ref().map(|batch| &batch.values),
+            data: set.as_ref().map(|set| set as &dyn crate::verify::Samples),
             samples: self.samples.max(1),
             sizes: &self.size,
             source: source.as_ref(),

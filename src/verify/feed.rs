@@ -1,6 +1,7 @@
 //! Inputs for a model, batch by batch, and sessions for their shapes.
 
 use std::collections::HashMap;
+use std::fmt;
 
 use ndarray::{ArrayD, Axis};
 use tempfile::TempDir;
@@ -55,6 +56,29 @@ impl Runner {
     }
 }
 
+/// Samples of the projected input that are read as they are wanted.
+pub trait Samples: fmt::Debug {
+    /// How many there are.
+    fn count(&self) -> usize;
+
+    /// The samples `start..start + count`, along the first axis.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    fn read(&self, start: usize, count: usize) -> Result<Array>;
+}
+
+/// Samples along the first axis.
+impl Samples for Array {
+    fn count(&self) -> usize {
+        self.shape().first().copied().unwrap_or(0)
+    }
+
+    fn read(&self, start: usize, count: usize) -> Result<Array> {
+        Ok(self.window(start, count).into())
+    }
+}
+
 /// How the inputs of a model are filled.
 pub struct Feeder<'m> {
     graph: &'m Graph,
@@ -98,6 +122,18 @@ impl<'m> Feeder<'m> {
         Ok(self.batch.and_then(|axis| dims.get(axis)).is_some_and(|dim| fixed(dim).is_none()))
     }
 
+    /// How many samples a run takes where up to `most` are wanted.
+    ///
+    /// # Errors
+    /// When the rank of the input is not known.
+    pub fn size(&self, most: usize) -> Result<usize> {
+        let dims = self.dims(self.input)?;
+        Ok(match self.batch.and_then(|axis| dims.get(axis)) {
+            None => 1,
+            Some(dim) => fixed(dim).map_or(most, |n| usize::try_from(n).unwrap_or(1)).max(1),
+        })
+    }
+
     /// `count` samples of standard normal numbers, along the first axis.
     ///
     /// # Errors
@@ -123,10 +159,7 @@ impl<'m> Feeder<'m> {
         let dims = self.dims(self.input)?;
         let data = self.samples_first(data.to_f64(), &dims)?;
         let count = data.len_of(Axis(0));
-        let size = match self.batch.and_then(|axis| dims.get(axis)) {
-            None => 1,
-            Some(dim) => fixed(dim).map_or(most, |n| usize::try_from(n).unwrap_or(1)).max(1),
-        };
+        let size = self.size(most)?;
         let free = self.is_free()?;
         let mut runs = Vec::new();
         for start in (0..count).step_by(size) {

@@ -14,14 +14,14 @@ mod report;
 mod steps;
 mod subject;
 
-pub use feed::{EXTENT, Feeder, Inputs, Runner};
+pub use feed::{EXTENT, Feeder, Inputs, Runner, Samples};
 pub use report::{Outcome, Promise, Report, Row};
 pub use subject::Subject;
 
 use std::collections::HashMap;
 
 use crate::engine::{Array, Setup};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::graph::Model;
 use crate::noise::Noise;
 use feed::{Outputs, samples};
@@ -32,11 +32,14 @@ use subject::{Layer, Neurons, is_added};
 /// How many neurons are asked of a layer whose neurons are given at run time.
 const GIVEN: usize = 4;
 
+/// How many samples are run at once, where the model takes any number.
+const TOGETHER: usize = 2;
+
 /// What [`verify`] is given beside the model.
 #[derive(Clone, Debug, Default)]
 pub struct Settings<'a> {
-    /// Samples of the projected input along the first axis; standard normal numbers if none.
-    pub data: Option<&'a Array>,
+    /// Samples of the projected input; standard normal numbers if none.
+    pub data: Option<&'a dyn Samples>,
     /// The most samples used.
     pub samples: usize,
     /// The extents of symbolic axes; [`EXTENT`] for those not named.
@@ -89,21 +92,20 @@ impl Check<'_> {
         let feeder =
             Feeder::new(&subject.model.graph, subject.input, subject.batch, settings.sizes);
         let made: Array;
-        let data = match settings.data {
+        let data: &dyn Samples = match settings.data {
             Some(data) => data,
             None => {
                 made = feeder.noise(settings.samples, &mut Noise::new(0))?.into();
                 &made
             }
         };
-        let runs = feeder.batches(data, settings.samples.clamp(1, 2))?;
-        let free = feeder.is_free()?;
-        let mut used = 0;
-        for (index, (inputs, real)) in runs.into_iter().enumerate() {
-            if used >= settings.samples {
-                break;
-            }
-            used += real;
+        let (free, size) = (feeder.is_free()?, feeder.size(settings.samples.clamp(1, TOGETHER))?);
+        let count = data.count().min(settings.samples);
+        // An empty array is read too, which is refused there.
+        for (index, start) in (0..count.max(1)).step_by(size).enumerate() {
+            let part = data.read(start, size.min(count - start))?;
+            let run = feeder.batches(&part, size)?.pop();
+            let (inputs, real) = run.ok_or_else(|| Error::internal("samples without a run"))?;
             let inputs = self.with_neurons(inputs)?;
             let added = self.one_run(&inputs)?;
             if index == 0 {
@@ -115,7 +117,7 @@ impl Check<'_> {
                 self.batch(&inputs, &added, real)?;
             }
         }
-        Ok(used)
+        Ok(count)
     }
 
     fn name(&self) -> String {

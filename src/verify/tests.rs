@@ -143,7 +143,9 @@ fn a_plain_model_is_refused() {
 #[test]
 fn data_must_fit() {
     let (model, _) = augmented(NET, "all", &EVERYTHING);
-    for (shape, fits) in [(&[5, 3][..], true), (&[3], true), (&[5, 4], false), (&[0, 3], false)] {
+    for (shape, fits) in
+        [(&[5, 3][..], true), (&[1, 3], true), (&[3], false), (&[5, 4], false), (&[0, 3], false)]
+    {
         let data: Array = ndarray::ArrayD::<f64>::ones(shape).into();
         let settings = Settings { data: Some(&data), samples: 2, ..Settings::default() };
         let result = verify(&model, &settings);

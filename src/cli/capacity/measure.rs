@@ -104,7 +104,7 @@ impl Pooling {
 
     /// How often each neuron wins at a sample, where it is let through.
     fn winners(&mut self, study: &Study, sample: usize) -> Result<Vec<usize>> {
-        let outputs = self.probe.run(&study.samples(sample, 1), None).map_err(|e| study.at(e))?;
+        let outputs = self.probe.run(&study.samples(sample, 1)?, None).map_err(|e| study.at(e))?;
         let outputs = outputs.first().ok_or_else(|| Error::internal("an empty run"))?;
         let values = outputs.activity(&self.entering, 0)?;
         let mut wins = vec![0; values.len()];
@@ -186,7 +186,7 @@ fn measure(
         None => None,
     };
     let mut wins: Option<(usize, Vec<usize>)> = None;
-    sweep.each(study, &study.data, |Piece { sample, numbers, rows, last }| {
+    sweep.each_sample(study, |Piece { sample, numbers, rows, last }| {
         let at = |layer: &str, e: Error| study.at(e.value(layer));
         let icds = rows.icds().map_err(|e| at(&own.layer, e))?;
         own.add(&*icds, last, asked.gamma).map_err(|e| at(&own.layer, e))?;

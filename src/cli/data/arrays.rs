@@ -1,43 +1,42 @@
-//! Arrays from `.npy` and `.npz` files.
+//! Arrays of samples, and their labels, in `.npy` and `.npz` files.
 
+use std::cell::RefCell;
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek};
+use std::io::{self, BufReader};
 use std::path::Path;
 
-use ndarray::{ArrayD, OwnedRepr};
-use ndarray_npy::{NpzReader, ReadNpyError, ReadNpyExt, ReadNpzError};
+use tempfile::SpooledTempFile;
+use zip::result::ZipError;
+use zip::{CompressionMethod, ZipArchive};
 
-use crate::engine::Array;
+use super::npy::{Bytes, Npy};
 use crate::error::{Error, Result};
 
+/// Bytes of an unpacked array beyond which it goes from memory to a temporary file.
+const IN_MEMORY: usize = 64 << 20;
+
 /// An array and, where the file holds some, the labels of its samples.
+#[derive(Debug)]
 pub struct Labelled {
     /// The array, of whatever shape and element type the file has it.
-    pub array: Array,
+    pub array: Npy,
     /// The array `labels` beside it.
     pub labels: Option<Vec<i64>>,
 }
 
-/// Reads a `.npy` file.
-pub fn read_npy(path: &Path) -> Result<Labelled> {
-    let mut file = BufReader::new(File::open(path).map_err(|e| Error::io(path, &e))?);
-    let array = any_type(|kind| {
-        file.rewind().map_err(ReadNpyError::from)?;
-        kind.read(&mut file)
-    })?;
-    Ok(Labelled { array, labels: None })
+/// Opens a `.npy` file.
+pub fn open_npy(path: &Path) -> Result<Labelled> {
+    Ok(Labelled { array: Npy::open(Bytes::of(path)?)?, labels: None })
 }
 
-/// Reads a `.npz` file: the array called `wanted`, else `images` or `input`, else the only one
+/// Opens a `.npz` file: the array called `wanted`, else `images` or `input`, else the only one
 /// besides `labels` and `index`.
-pub fn read_npz(path: &Path, wanted: &str) -> Result<Labelled> {
+pub fn open_npz(path: &Path, wanted: &str) -> Result<Labelled> {
     let file = BufReader::new(File::open(path).map_err(|e| Error::io(path, &e))?);
-    let broken = |e: ReadNpzError| Error::request(format!("cannot read the archive: {e}"));
-    let mut npz = NpzReader::new(file).map_err(broken)?;
-    let names = npz.names().map_err(broken)?;
+    let mut archive = ZipArchive::new(file).map_err(broken)?;
+    let names: Vec<_> = archive.file_names().map(array_name).collect();
     let name = chosen(&names, wanted)?;
-    let mut by_name =
-        |name: &str| any_type(|kind| kind.read_npz(&mut npz, name)).map_err(|e| e.value(name));
+    let mut by_name = |name: &str| member(path, &mut archive, name).map_err(|e| e.value(name));
     let array = by_name(name)?;
     let labels = match names.iter().find(|name| *name == "labels") {
         Some(labels) if labels != name => Some(whole_numbers(&by_name(labels)?)?),
@@ -46,10 +45,38 @@ pub fn read_npz(path: &Path, wanted: &str) -> Result<Labelled> {
     Ok(Labelled { array, labels })
 }
 
-fn whole_numbers(labels: &Array) -> Result<Vec<i64>> {
+fn broken(error: ZipError) -> Error {
+    Error::request(format!("cannot read the archive: {error}"))
+        .help("the file is damaged or was cut short: copy or write it again")
+}
+
+/// The name of an array without the ending that numpy gives it in an archive.
+fn array_name(member: &str) -> String {
+    member.strip_suffix(".npy").unwrap_or(member).to_owned()
+}
+
+/// An array of an archive: in its place where it is stored as it is, else unpacked. Its checksum is
+/// compared, which reads all of it once.
+fn member(path: &Path, archive: &mut ZipArchive<BufReader<File>>, name: &str) -> Result<Npy> {
+    let index = archive.index_for_name(&format!("{name}.npy"));
+    let index = index.or_else(|| archive.index_for_name(name));
+    let index = index.ok_or_else(|| broken(ZipError::FileNotFound))?;
+    let mut member = archive.by_index(index).map_err(broken)?;
+    let damaged = |e: io::Error| broken(e.into());
+    if member.compression() == CompressionMethod::Stored {
+        let start = member.data_start();
+        let length = io::copy(&mut member, &mut io::sink()).map_err(damaged)?;
+        return Npy::open(Bytes::At(path.to_owned(), start, length));
+    }
+    let mut copy = SpooledTempFile::new(IN_MEMORY);
+    io::copy(&mut member, &mut copy).map_err(damaged)?;
+    Npy::open(Bytes::Unpacked(RefCell::new(copy)))
+}
+
+fn whole_numbers(labels: &Npy) -> Result<Vec<i64>> {
     let whole = |v: &f64| (v.fract() == 0.0).then_some(*v as i64);
-    labels
-        .to_f64()
+    let values = labels.window(0, usize::MAX)?;
+    values
         .iter()
         .map(whole)
         .collect::<Option<_>>()
@@ -64,58 +91,4 @@ fn chosen<'a>(names: &'a [String], wanted: &str) -> Result<&'a String> {
         Error::request(format!("cannot choose among the arrays: {}", names.join(", ")))
             .help(format!("name one of them '{wanted}', 'images' or 'input'"))
     })
-}
-
-macro_rules! kinds {
-    ($($variant:ident $type:ty),*) => {
-        /// An element type to try on an array.
-        #[derive(Clone, Copy, Debug)]
-        enum Kind {
-            $($variant,)*
-        }
-
-        impl Kind {
-            const ALL: &[Self] = &[$(Self::$variant),*];
-
-            fn read(self, file: &mut impl Read) -> Result<Array, ReadNpyError> {
-                match self {
-                    $(Self::$variant => ArrayD::<$type>::read_npy(file).map(ArrayD::into),)*
-                }
-            }
-
-            fn read_npz(
-                self,
-                npz: &mut NpzReader<impl Read + Seek>,
-                name: &str,
-            ) -> Result<Array, ReadNpyError> {
-                let array = match self {
-                    $(Self::$variant => {
-                        npz.by_name::<OwnedRepr<$type>, _>(name).map(ArrayD::into)
-                    })*
-                };
-                array.map_err(|e| match e {
-                    ReadNpzError::Npy(e) => e,
-                    ReadNpzError::Zip(e) => ReadNpyError::Io(io::Error::other(e)),
-                })
-            }
-        }
-    };
-}
-
-kinds! {
-    F32 f32, F64 f64, U8 u8, I64 i64, I32 i32, I16 i16, I8 i8, U64 u64, U32 u32, U16 u16, Bool bool
-}
-
-/// Reads with the first element type that is the array's own.
-fn any_type(mut read: impl FnMut(Kind) -> Result<Array, ReadNpyError>) -> Result<Array> {
-    let mut last = String::new();
-    for &kind in Kind::ALL {
-        match read(kind) {
-            Err(ReadNpyError::WrongDescriptor(found)) => last = found.to_string(),
-            Ok(array) => return Ok(array),
-            Err(e) => return Err(Error::request(format!("cannot read the array: {e}"))),
-        }
-    }
-    Err(Error::request(format!("arrays of element type {last} are not read"))
-        .help("save it as float32, float64, bool, or integers"))
 }

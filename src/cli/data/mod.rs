@@ -6,9 +6,11 @@
 //! ```
 
 mod arrays;
+mod npy;
 mod pictures;
 mod shown;
 
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 
 use ndarray::{ArrayD, Axis};
@@ -17,8 +19,9 @@ use super::preprocess::{Channels, Layout, Preprocess};
 use crate::engine::Array;
 use crate::error::{Error, Result};
 use crate::graph::{Model, ValueId, fixed};
-use arrays::{Labelled, read_npy, read_npz};
-use pictures::{Frame, pictures_in, read_picture};
+use crate::verify::Samples;
+use arrays::{Labelled, open_npy, open_npz};
+use pictures::{Frame, look_at, pictures_in, read_picture};
 pub use shown::shown;
 
 /// The input that samples are for, as far as it is known.
@@ -80,12 +83,13 @@ impl Wanted {
 pub struct Batch {
     /// The samples, along the first axis: float32, or float64 where a file holds doubles.
     pub values: Array,
-    /// What each sample is called: the file's name, and its place in an array as `[i]`.
+    /// What each sample is called, as by [`Dataset::name`].
     pub names: Vec<String>,
     /// The label of each sample, where every file has labels.
     pub labels: Option<Vec<i64>>,
 }
 
+#[derive(Debug)]
 enum Source {
     /// The samples along the first axis.
     Arrays(PathBuf, Labelled),
@@ -105,16 +109,49 @@ impl Source {
             Self::Picture(_) => 1,
         }
     }
+
+    fn name(&self, index: usize) -> String {
+        let file = self.path().file_name().unwrap_or_default().to_string_lossy();
+        match self {
+            Self::Arrays(..) => format!("{file}[{index}]"),
+            Self::Picture(_) => file.into_owned(),
+        }
+    }
+
+    fn labels(&self, start: usize, count: usize) -> Option<&[i64]> {
+        match self {
+            Self::Arrays(_, held) => held.labels.as_ref()?.get(start..start + count),
+            Self::Picture(_) => None,
+        }
+    }
 }
 
-/// A data set: files of samples. Arrays are held as they are in their files; pictures are read when
-/// their batch comes, so a folder of any number takes the memory of a batch.
+/// The components of samples that are looked at together before the work on any begins.
+const LOOKED_AT: usize = 1 << 22;
+
+/// A data set: files of samples. They are read when their batch comes, so that a data set of any
+/// size takes the memory of a batch.
+#[derive(Debug)]
 pub struct Dataset {
     sources: Vec<Source>,
+    /// The number of the first sample of each source.
+    starts: Vec<usize>,
     preprocess: Option<Preprocess>,
     wanted: Wanted,
     double: bool,
     len: usize,
+    /// The shape of the sample that was read first.
+    shape: OnceCell<Vec<usize>>,
+}
+
+impl Samples for Dataset {
+    fn count(&self) -> usize {
+        self.len
+    }
+
+    fn read(&self, start: usize, count: usize) -> Result<Array> {
+        Ok(self.window(start, count)?.values)
+    }
 }
 
 impl Dataset {
@@ -133,15 +170,20 @@ impl Dataset {
     ) -> Result<Self> {
         let mut set = Self {
             sources: vec![],
+            starts: vec![],
             preprocess: preprocess.cloned(),
             wanted,
             double: false,
             len: 0,
+            shape: OnceCell::new(),
         };
         for path in paths {
             set.add(path).map_err(|e| e.file(path))?;
         }
-        set.len = set.sources.iter().map(Source::len).sum();
+        for source in &set.sources {
+            set.starts.push(set.len);
+            set.len += source.len();
+        }
         if set.len == 0 {
             return Err(Error::request("there are no samples in the data"));
         }
@@ -155,8 +197,8 @@ impl Dataset {
         }
         let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase());
         let held = match extension.as_deref() {
-            Some("npy") => read_npy(path)?,
-            Some("npz") => read_npz(path, &self.wanted.name)?,
+            Some("npy") => open_npy(path)?,
+            Some("npz") => open_npz(path, &self.wanted.name)?,
             _ => {
                 // That it is there is found out before the work on others begins.
                 std::fs::metadata(path).map_err(|e| Error::io(path, &e))?;
@@ -165,7 +207,7 @@ impl Dataset {
             }
         };
         let held = self.samples_first(held)?;
-        self.double |= matches!(held.array, Array::F64(_));
+        self.double |= held.array.is_double();
         self.sources.push(Source::Arrays(path.to_owned(), held));
         Ok(())
     }
@@ -178,18 +220,19 @@ impl Dataset {
             return Err(Error::request("an array is neither resized nor cropped")
                 .help("leave 'resize' and 'crop' out of --preprocess, or give pictures"));
         }
-        let Labelled { mut array, labels } = held;
-        let shape = array.shape().to_vec();
-        match shape.split_first() {
-            Some((_, sample)) if self.wanted.fits(sample) => {}
-            _ if self.wanted.sample.is_some() && self.wanted.fits(&shape) => array = array.lifted(),
-            _ => return Err(self.wanted.misfit(&shape)),
-        }
+        let Labelled { array, labels } = held;
+        let fits = |shape: &[usize]| self.wanted.fits(shape);
+        let array = match array.shape() {
+            [_, sample @ ..] if fits(sample) => array,
+            shape if self.wanted.sample.is_some() && fits(shape) => array.lifted(),
+            shape => return Err(self.wanted.misfit(shape)),
+        };
         let count = array.shape().first().copied().unwrap_or(0);
         match &labels {
             Some(list) if list.len() != count => {
                 Err(Error::request(format!("there are {} labels for {count} samples", list.len()))
-                    .value("labels"))
+                    .value("labels")
+                    .help("give one label for each sample"))
             }
             _ => Ok(Labelled { array, labels }),
         }
@@ -211,21 +254,101 @@ impl Dataset {
         self.len == 0
     }
 
+    /// Looks at all samples once, before the work on the first begins: an array that holds what is
+    /// not a number is found now, and a file that is no picture.
+    ///
+    /// # Errors
+    /// As a batch of [`Dataset::batches`]; that a picture cannot be decoded to its end is found later.
+    pub fn checked(self) -> Result<Self> {
+        for (source, &first) in self.sources.iter().zip(&self.starts) {
+            let count = source.len().min(self.len.saturating_sub(first));
+            match source {
+                Source::Picture(path) if count > 0 => look_at(path)?,
+                Source::Arrays(_, held) if held.array.is_float() => {
+                    let each: usize = held.array.shape().iter().skip(1).product();
+                    let size = (LOOKED_AT / each.max(1)).max(1);
+                    for start in (0..count).step_by(size) {
+                        self.window(first + start, size.min(count - start))?;
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(self)
+    }
+
     /// The samples in runs of `size`, the last one shorter where they do not come out even.
     ///
     /// A batch is an error when a file cannot be read, its samples have another shape than those
     /// before, or hold what is not a number; the error names the file.
     pub fn batches(&self, size: usize) -> Batches<'_> {
-        Batches { set: self, size: size.max(1), source: 0, within: 0, left: self.len, shape: None }
+        Batches { set: self, size: size.max(1), next: 0 }
     }
 
-    /// All samples as one batch.
+    /// The samples `start..start + count`, as many of them as there are.
     ///
     /// # Errors
-    /// As a batch of [`Dataset::batches`].
-    pub fn all(&self) -> Result<Batch> {
-        let all = self.batches(self.len).next();
-        all.unwrap_or_else(|| Err(Error::internal("a data set without samples")))
+    /// As a batch of [`Dataset::batches`], and when there is none.
+    pub fn window(&self, start: usize, count: usize) -> Result<Batch> {
+        let end = start.saturating_add(count).min(self.len);
+        let (mut parts, mut names, mut labels) = (Vec::new(), Vec::new(), Some(Vec::new()));
+        let mut next = start;
+        while next < end {
+            let (source, within) = self.place(next)?;
+            let count = (end - next).min(source.len() - within);
+            let part = self.part(source, within, count);
+            let part = part.and_then(|part| self.accepted(part, within));
+            parts.push(part.map_err(|e| e.file(source.path()))?);
+            names.extend((within..within + count).map(|index| source.name(index)));
+            match (source.labels(within, count), labels.as_mut()) {
+                (Some(held), Some(labels)) => labels.extend(held),
+                _ => labels = None,
+            }
+            next += count;
+        }
+        let views: Vec<_> = parts.iter().map(|part| part.view()).collect();
+        let values = ndarray::concatenate(Axis(0), &views)
+            .map_err(|_| Error::internal("samples of different shapes"))?
+            .as_standard_layout()
+            .into_owned();
+        let values = match self.double {
+            true => values.into(),
+            false => values.mapv(|v| v as f32).into(),
+        };
+        Ok(Batch { values, names, labels })
+    }
+
+    /// What a sample is called: the file's name, and its place in an array as `[i]`.
+    pub fn name(&self, sample: usize) -> String {
+        self.place(sample).map(|(source, within)| source.name(within)).unwrap_or_default()
+    }
+
+    /// The source of a sample, and its number within that.
+    fn place(&self, sample: usize) -> Result<(&Source, usize)> {
+        let index = self.starts.partition_point(|&first| first <= sample).checked_sub(1);
+        let found = index.and_then(|index| self.sources.get(index).zip(self.starts.get(index)));
+        let found = found.map(|(source, &first)| (source, sample - first));
+        let found = found.filter(|(source, within)| *within < source.len());
+        found.ok_or_else(|| Error::internal(format!("a data set without sample {sample}")))
+    }
+
+    /// The samples, when they are numbers and of the shape of those before.
+    fn accepted(&self, part: ArrayD<f64>, start: usize) -> Result<ArrayD<f64>> {
+        let shape = part.shape().get(1..).unwrap_or_default();
+        let first = self.shape.get_or_init(|| shape.to_vec());
+        if first != shape {
+            let what = format!("the sample has shape {shape:?} where those before have {first:?}");
+            return Err(
+                Error::request(what).help("choose one size for all: --preprocess resize=…,crop=…")
+            );
+        }
+        for (index, sample) in part.axis_iter(Axis(0)).enumerate() {
+            if let Some(odd) = sample.iter().find(|v| !v.is_finite()) {
+                let what = format!("sample {} of the file holds {odd}", start + index);
+                return Err(Error::request(what).help("take the sample out, or mend it"));
+            }
+        }
+        Ok(part)
     }
 
     /// The samples `start..start + count` of a source, ready for the model.
@@ -235,7 +358,7 @@ impl Dataset {
         let layout = preprocess.layout;
         match source {
             Source::Arrays(_, held) => {
-                let mut part = held.array.window(start, count);
+                let mut part = held.array.window(start, count)?;
                 let axis = match layout {
                     Layout::Nchw => part.ndim().saturating_sub(3).max(1),
                     Layout::Nhwc => part.ndim().saturating_sub(1),
@@ -299,104 +422,23 @@ fn values(array: &mut ArrayD<f64>, axis: usize, preprocess: &Preprocess) -> Resu
 pub struct Batches<'a> {
     set: &'a Dataset,
     size: usize,
-    /// The next source, and the samples of it that were taken.
-    source: usize,
-    within: usize,
-    left: usize,
-    /// The shape of the first sample.
-    shape: Option<Vec<usize>>,
-}
-
-impl Batches<'_> {
-    fn gather(&mut self) -> Result<Batch> {
-        let (mut parts, mut names) = (Vec::new(), Vec::new());
-        let mut labels = Some(Vec::new());
-        let mut room = self.size.min(self.left);
-        while let Some(source) = self.set.sources.get(self.source).filter(|_| room > 0) {
-            let (start, count) = (self.within, room.min(source.len() - self.within));
-            if count > 0 {
-                let part = self.set.part(source, start, count);
-                let part = part.and_then(|part| self.checked(part, start));
-                parts.push(part.map_err(|e| e.file(source.path()))?);
-                self.name(source, start, count, &mut names, &mut labels);
-            }
-            (room, self.left) = (room - count, self.left - count);
-            self.within += count;
-            if self.within == source.len() {
-                (self.source, self.within) = (self.source + 1, 0);
-            }
-        }
-        let views: Vec<_> = parts.iter().map(|part| part.view()).collect();
-        let values = ndarray::concatenate(Axis(0), &views)
-            .map_err(|_| Error::internal("samples of different shapes"))?
-            .as_standard_layout()
-            .into_owned();
-        let values = match self.set.double {
-            true => values.into(),
-            false => values.mapv(|v| v as f32).into(),
-        };
-        Ok(Batch { values, names, labels })
-    }
-
-    /// The samples, when they are numbers and of the shape of those before.
-    fn checked(&mut self, part: ArrayD<f64>, start: usize) -> Result<ArrayD<f64>> {
-        let shape = part.shape().get(1..).unwrap_or_default();
-        let first = self.shape.get_or_insert_with(|| shape.to_vec());
-        if first != shape {
-            let what = format!("the sample has shape {shape:?} where those before have {first:?}");
-            return Err(
-                Error::request(what).help("choose one size for all: --preprocess resize=…,crop=…")
-            );
-        }
-        for (index, sample) in part.axis_iter(Axis(0)).enumerate() {
-            if let Some(odd) = sample.iter().find(|v| !v.is_finite()) {
-                let what = format!("sample {} of the file holds {odd}", start + index);
-                return Err(Error::request(what).help("take the sample out, or mend it"));
-            }
-        }
-        Ok(part)
-    }
-
-    fn name(
-        &self,
-        source: &Source,
-        start: usize,
-        count: usize,
-        names: &mut Vec<String>,
-        labels: &mut Option<Vec<i64>>,
-    ) {
-        let file = source.path().file_name().unwrap_or_default().to_string_lossy();
-        let held = match source {
-            Source::Arrays(_, held) => {
-                names.extend((start..start + count).map(|i| format!("{file}[{i}]")));
-                held.labels.as_ref().and_then(|all| all.get(start..start + count))
-            }
-            Source::Picture(_) => {
-                names.push(file.into_owned());
-                None
-            }
-        };
-        match (held, labels.as_mut()) {
-            (Some(held), Some(labels)) => labels.extend(held),
-            _ => *labels = None,
-        }
-    }
+    next: usize,
 }
 
 impl Iterator for Batches<'_> {
     type Item = Result<Batch>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.left == 0 {
+        if self.next >= self.set.len {
             return None;
         }
-        let batch = self.gather();
-        if batch.is_err() {
-            self.left = 0;
-        }
+        let batch = self.set.window(self.next, self.size);
+        self.next = if batch.is_ok() { self.next.saturating_add(self.size) } else { self.set.len };
         Some(batch)
     }
 }
 
+#[cfg(test)]
+mod npy_tests;
 #[cfg(test)]
 mod tests;

@@ -1,8 +1,10 @@
 //! Pictures to the numbers that a model takes.
 
+use std::fs::File;
+use std::io::{BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use image::{DynamicImage, ImageError, imageops};
+use image::{DynamicImage, ImageError, ImageReader, imageops};
 use ndarray::Array3;
 
 use crate::cli::preprocess::{Channels, Preprocess, Resize};
@@ -38,19 +40,42 @@ pub fn pictures_in(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
+/// Looks at the first bytes of a picture.
+///
+/// # Errors
+/// When the file is no picture.
+pub fn look_at(path: &Path) -> Result<()> {
+    reader(path)?.into_dimensions().map(|_| ()).map_err(|e| no_picture(path, e))
+}
+
+/// What reads a picture, of whichever kind its content is.
+fn reader(path: &Path) -> Result<ImageReader<BufReader<File>>> {
+    let reader = ImageReader::open(path).and_then(ImageReader::with_guessed_format);
+    reader.map_err(|e| Error::io(path, &e))
+}
+
+fn no_picture(path: &Path, error: ImageError) -> Error {
+    match error {
+        ImageError::IoError(e) if e.kind() == ErrorKind::UnexpectedEof => {
+            Error::request("the picture ends before it is whole")
+                .file(path)
+                .help("copy or save it again")
+        }
+        ImageError::IoError(e) => Error::io(path, &e),
+        e => Error::request(format!("this is no picture: {e}"))
+            .file(path)
+            .help("give a .png, .jpg, .npy or .npz file, or a folder of pictures"),
+    }
+}
+
 /// The pixels of a picture as `[channel, row, column]` in 0 ..= 255, resized, cropped and with the
 /// channels in the order that `preprocess` says.
 ///
 /// # Errors
 /// When the file is no picture, or its size is not the frame's and no rule of size is given.
 pub fn read_picture(path: &Path, preprocess: &Preprocess, frame: Frame) -> Result<Array3<f64>> {
-    let picture = image::open(path).map_err(|e| match e {
-        ImageError::IoError(e) => Error::io(path, &e),
-        e => Error::request(format!("this is no picture: {e}"))
-            .help("give a .png, .jpg, .npy or .npz file, or a folder of pictures"),
-    });
-    let planes = picture.and_then(|picture| planes(&picture, preprocess, frame));
-    planes.map_err(|e| e.file(path))
+    let picture = reader(path)?.decode().map_err(|e| no_picture(path, e))?;
+    planes(&picture, preprocess, frame).map_err(|e| e.file(path))
 }
 
 fn planes(picture: &DynamicImage, preprocess: &Preprocess, frame: Frame) -> Result<Array3<f64>> {

@@ -158,7 +158,7 @@ impl<'a> Gatherer<'a> {
     /// # Errors
     /// When a run fails, or a value is not finite.
     pub fn explain(&mut self, study: &Study, common: &Common, sample: usize) -> Result<Finding> {
-        let data = study.samples(sample, 1);
+        let data = study.samples(sample, 1)?;
         let one = |probe: &mut Probe| {
             let mut outputs = probe.run(&data, None).map_err(|e| study.at(e))?;
             outputs.pop().ok_or_else(|| Error::internal("an empty run"))
@@ -166,7 +166,7 @@ impl<'a> Gatherer<'a> {
         let activities = one(&mut self.activities)?;
         let scores = activities.activity(&self.layers.output.name, 0)?;
         let tops = one(&mut self.tops)?;
-        let x = Array1::from_iter(study.sample(sample));
+        let x = Array1::from_iter(study.sample(sample)?);
         let top = top_neurons(&tops, &self.layers.output.name, &x)?;
         let operators = self.tops.noted(&self.layers.output.name, "bias-terms");
         let output = Rows::of(&mut self.output, study, &data)?;

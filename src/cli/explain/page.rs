@@ -58,7 +58,7 @@ impl<'a> Pages<'a> {
         let preprocess = options.preprocess.as_ref();
         let last = preprocess.is_some_and(|p| p.layout == Layout::Nhwc);
         let frame = Frame::new(&layers.input, last).map_err(|e| study.at(e))?;
-        shown(study.sample(0).view(), preprocess).map_err(|e| study.at(e))?;
+        shown(study.sample(0)?.view(), preprocess).map_err(|e| study.at(e))?;
         let (model, gamma, rule) = (study.name.clone(), options.gamma, options.rule);
         Ok(Self { labels, frame, preprocess, layers, model, gamma, rule, clip: options.clip })
     }
@@ -83,7 +83,7 @@ impl<'a> Pages<'a> {
     /// # Errors
     /// When a map holds a value that is not finite.
     pub fn subject(&self, study: &Study, sample: usize, finding: &Finding) -> Result<Subject> {
-        let x = Array1::from_iter(study.sample(sample));
+        let x = Array1::from_iter(study.sample(sample)?);
         let (link, operator) = &self.layers.link;
         let chances = link.probabilities(&finding.scores);
         let score = |class: usize| (self.short(class), chances.get(class).copied().unwrap_or(0.0));
@@ -109,8 +109,8 @@ impl<'a> Pages<'a> {
         sections.extend(finding.border.as_ref().map(numbers::region));
         sections.push(self.checks(&finding.top));
         Ok(Subject {
-            name: study.names.get(sample).cloned().unwrap_or_default(),
-            picture: shown(study.sample(sample).view(), self.preprocess)?,
+            name: study.data.name(sample),
+            picture: shown(study.sample(sample)?.view(), self.preprocess)?,
             headline: finding.best(1).first().map(|&c| self.short(c)).unwrap_or_default(),
             scale,
             scores: finding.best(CLASSES).into_iter().map(score).collect(),
@@ -143,7 +143,7 @@ impl<'a> Pages<'a> {
 
     /// What is printed of a picture.
     pub fn told(&self, study: &Study, sample: usize, finding: &Finding, time: Duration) -> Told {
-        let name = study.names.get(sample).cloned().unwrap_or_default();
+        let name = study.data.name(sample);
         let class = finding.best(1).first().copied().unwrap_or(0);
         let chance = self.layers.link.0.probabilities(&finding.scores).get(class).copied();
         let chance = chance.unwrap_or(0.0);

@@ -74,7 +74,8 @@ impl Explainer {
     /// When they do not.
     pub fn check_memory(&self, study: &Study) -> Result<()> {
         let components: usize = self.input.iter().product();
-        let one = (components * Method::all().len() * 8) as u64;
+        let channels = self.input.get(self.channels).copied().unwrap_or(1).max(1);
+        let one = (components / channels * Method::all().len() * size_of::<f64>()) as u64;
         let rows = (self.neurons * components * 8 * 4) as u64;
         let need = one.saturating_mul(study.count() as u64).saturating_add(rows);
         if need <= study.memory {
@@ -104,13 +105,13 @@ impl Explainer {
     ) -> Result<(usize, Ranks)> {
         let at = |e: Error| study.at(e);
         let alias = self.layer.summary.layers.first().map(|l| l.alias.clone()).unwrap_or_default();
-        let outputs = self.layer.run(&study.samples(sample, 1), None).map_err(at)?;
+        let outputs = self.layer.run(&study.samples(sample, 1)?, None).map_err(at)?;
         let outputs = outputs.first().ok_or_else(|| Error::internal("a run gave nothing"))?;
         let activity = Array1::from(outputs.activity(&alias, 0)?);
         let weights = outputs.rows(&alias, 0)?.weights();
         let neuron = neuron.or_else(|| winner(activity.iter().copied())).unwrap_or(0);
 
-        let x = Array1::from_iter(study.sample(sample));
+        let x = Array1::from_iter(study.sample(sample)?);
         let baseline = Array1::zeros(x.len());
         let way =
             self.path_weights(study, &along(baseline.view(), x.view(), self.steps), neuron)?;

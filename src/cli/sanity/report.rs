@@ -7,7 +7,7 @@ use crate::analyse::Method;
 use crate::analyse::correlation::Tally;
 use crate::render::chart::{Chart, Kind, Point, Series};
 
-/// The table; `plain` with a cell a number.
+/// The table; `plain` with a cell a number. Where every map is constant there is no correlation.
 pub fn rows(compared: &[Comparison], plain: bool) -> Vec<Vec<String>> {
     let head: &[&str] = match plain {
         true => &["model", "method", "n", "rho", "rho_se", "abs_rho", "abs_rho_se", "skipped"],
@@ -20,9 +20,11 @@ pub fn rows(compared: &[Comparison], plain: bool) -> Vec<Vec<String>> {
             row.push(signed.summary().n.to_string());
             for summary in [signed.summary(), unsigned.summary()] {
                 let error = summary.standard_error();
-                match plain {
-                    true => row.extend([summary.mean.to_string(), error.to_string()]),
-                    false => row.push(format!("{:.4} ± {error:.4}", summary.mean)),
+                match (plain, summary.n) {
+                    (true, 0) => row.extend([String::new(), String::new()]),
+                    (true, _) => row.extend([summary.mean.to_string(), error.to_string()]),
+                    (false, 0) => row.push("-".to_owned()),
+                    (false, _) => row.push(format!("{:.4} ± {error:.4}", summary.mean)),
                 }
             }
             row.push(signed.skipped().to_string());
@@ -36,11 +38,12 @@ pub fn rows(compared: &[Comparison], plain: bool) -> Vec<Vec<String>> {
 pub fn as_json(reference: &str, samples: usize, compared: &[Comparison]) -> Value {
     let tally = |tally: &Tally| {
         let summary = tally.summary();
+        let defined = |value: f64| (summary.n > 0).then_some(value);
         json!({
             "n": summary.n,
-            "mean": summary.mean,
-            "sd": summary.sd,
-            "standard_error": summary.standard_error(),
+            "mean": defined(summary.mean),
+            "sd": defined(summary.sd),
+            "standard_error": defined(summary.standard_error()),
         })
     };
     let method = |(method, signed, unsigned): &(Method, Tally, Tally)| {

@@ -92,7 +92,7 @@ impl Gatherer {
         sample: usize,
         averaged: Option<Averaged>,
     ) -> Result<Gathered> {
-        let data = study.samples(sample, 1);
+        let data = study.samples(sample, 1)?;
         let (mut activity, mut weights, mut won) = (Vec::new(), Vec::new(), Vec::new());
         let mut numbers = Vec::new();
         for source in &mut self.sources {
@@ -133,7 +133,7 @@ impl Gatherer {
         averaged: Averaged,
         neurons: usize,
     ) -> Result<Array2<f64>> {
-        let x = Array1::from_iter(study.sample(sample));
+        let x = Array1::from_iter(study.sample(sample)?);
         let zeros = Array1::zeros(x.len());
         let inputs = match averaged {
             Averaged::Path { steps } => along(zeros.view(), x.view(), steps),

@@ -142,7 +142,7 @@ fn look(
         fits(study, &sweep)?;
     }
     let (mut weights, mut activity) = empty(sweep.components());
-    sweep.each(study, &study.data, |piece| {
+    sweep.each_sample(study, |piece| {
         let Some(radius) = radii.get_mut(piece.sample) else { return Ok(()) };
         if looked.switches {
             radius.see(piece.rows.crossings(), looked.value, activity.len(), false);
