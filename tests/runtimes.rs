@@ -156,8 +156,7 @@ fn photo(folder: &Path, name: &str, input: &str, preprocess: &str, channels: usi
     let wanted = Wanted { name: input.into(), sample };
     let path = folder.join("images").join(name);
     let preprocess = format!("{preprocess},crop=224").parse().unwrap();
-    let set = Dataset::open(&[path], Some(&preprocess), wanted).unwrap();
-    set.window(0, set.len()).unwrap().values
+    Dataset::open(&[path], Some(&preprocess), wanted).unwrap().all().unwrap().values
 }
 
 #[test]

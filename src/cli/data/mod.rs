@@ -318,6 +318,14 @@ impl Dataset {
         Ok(Batch { values, names, labels })
     }
 
+    /// All samples as one batch.
+    ///
+    /// # Errors
+    /// As a batch of [`Dataset::batches`].
+    pub fn all(&self) -> Result<Batch> {
+        self.window(0, self.len)
+    }
+
     /// What a sample is called: the file's name, and its place in an array as `[i]`.
     pub fn name(&self, sample: usize) -> String {
         self.place(sample).map(|(source, within)| source.name(within)).unwrap_or_default()

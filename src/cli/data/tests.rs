@@ -19,8 +19,7 @@ fn open(path: &Path, preprocess: Option<&str>, wanted: Wanted) -> Result<Dataset
 }
 
 fn read(path: &Path, preprocess: Option<&str>, wanted: Wanted) -> Result<Batch> {
-    let set = open(path, preprocess, wanted)?;
-    set.window(0, set.len())
+    open(path, preprocess, wanted)?.all()
 }
 
 /// A folder with one `.npz` file of these arrays.
