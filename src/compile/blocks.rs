@@ -82,7 +82,10 @@ fn outline_block(e: &Emit, block: &Block) -> Result<()> {
     let ends = e.graph(|graph| Ends::of(graph, block));
     let body = e.graph(|graph| body(graph, &ends))?;
     let sequences: Vec<_> = ends.elements.iter().map(|(_, all)| Some(*all)).collect();
-    let kept = e.graph_mut(|graph| remove(graph, &ends));
+    let kept = e.graph_mut(|graph| {
+        graph.reserve(body.values().map(|(_, value)| value.name.clone()));
+        remove(graph, &ends)
+    });
     for (name, rows) in e.graph_mut(|graph| take_equal(graph, block)) {
         let rows = e.expr(rows);
         let mut dims = rows.dims();

@@ -102,6 +102,8 @@ pub struct Graph {
     pub carry: Bytes,
     net: StableDiGraph<Vertex, ()>,
     names: HashMap<String, ValueId>,
+    /// Names that no new value may have.
+    reserved: HashSet<String>,
 }
 
 impl Graph {
@@ -234,15 +236,19 @@ impl Graph {
         error.node(self.label(id), self.node(id).operator())
     }
 
-    /// A name that no value has, `wish` itself where it is free.
+    /// A name that no value has, nor any that was reserved, `wish` itself where it is free.
     pub fn free_name(&self, wish: &str) -> String {
-        if !self.names.contains_key(wish) {
-            return wish.to_owned();
-        }
-        (2..)
-            .map(|n| format!("{wish}~{n}"))
-            .find(|name| !self.names.contains_key(name))
+        let free = |name: &String| !self.names.contains_key(name) && !self.reserved.contains(name);
+        std::iter::once(wish.to_owned())
+            .chain((2..).map(|n| format!("{wish}~{n}")))
+            .find(free)
             .expect("there are more numbers than names")
+    }
+
+    /// Keeps names from being [free](Self::free_name): a subgraph has values of these names, and no
+    /// value that it can see may have one of them too.
+    pub fn reserve(&mut self, names: impl IntoIterator<Item = String>) {
+        self.reserved.extend(names);
     }
 
     /// Removes a node; its outputs stay without a producer.

@@ -110,7 +110,8 @@ impl<'e> Local<'e> {
         let mut own = constant.dims();
         let space: Vec<usize> = (2..own.len() - 1).collect();
         let flat = own[3..].iter().all(|d| fixed(d) == Some(1));
-        let vector = flat && fixed(&own[0]) == Some(1) && fixed(&own[1]) == Some(1);
+        let channels = own[2] == patch.value.dims()[2];
+        let vector = flat && channels && fixed(&own[0]) == Some(1) && fixed(&own[1]) == Some(1);
         let sums = if vector {
             let sums = reverse::reduced(patch.value, &space);
             own.truncate(3);

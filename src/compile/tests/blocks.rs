@@ -1,6 +1,7 @@
 //! Neurons a block at a time give what all at once give.
 
 use super::*;
+use crate::graph::Attr;
 
 const WEIGHTS: &str = "double[3,2,3,3] w = {0.3,-0.2,0.5,0.1,-0.4,0.2,0.6,-0.1,0.25,-0.35,0.15,0.45,\
     -0.55,0.05,0.65,-0.15,0.35,-0.25,0.2,0.4,-0.6,0.3,0.1,-0.5,0.55,-0.05,0.15,-0.45,0.25,0.35,-0.3,\
@@ -28,8 +29,18 @@ fn augmented(layers: &[&str], neurons: &str, block: Option<i64>, batch: Batch) -
     transform(network(batch), &options).unwrap_or_else(|error| panic!("{error}")).0
 }
 
+/// The number of Scans, in whose bodies nothing has the name of a value around it, as ONNX demands.
 fn scans(model: &Model) -> usize {
-    model.graph.nodes().filter(|(_, node)| node.is("Scan")).count()
+    let graph = &model.graph;
+    let scans: Vec<_> = graph.nodes().filter(|(_, node)| node.is("Scan")).collect();
+    for (_, scan) in &scans {
+        let Some(Attr::Graph(body)) = scan.attr("body") else { panic!("a Scan without a body") };
+        for (_, value) in body.values().filter(|(id, _)| body.producer(*id).is_some()) {
+            let around = graph.find(&value.name).filter(|id| !graph.outputs.contains(id));
+            assert!(around.is_none(), "{} is a value inside and around", value.name);
+        }
+    }
+    scans.len()
 }
 
 #[track_caller]

@@ -14,7 +14,7 @@ const WEIGHTS: &str = "float[3,2,3,3] w = {0.3,-0.2,0.5,0.1,-0.4,0.2,0.6,-0.1,0.
     -0.15,0.35,-0.25,0.2,0.4,-0.6,0.3,0.1,-0.5,0.55,-0.05,0.15}, float[3,1,1] s = {0.5,-1.5,2}, \
     float[3,1,1] t = {0.2,-0.1,0.4}, int64[8] rim = {0,0,1,2,0,0,0,1}, int64[8] more = {0,1,0,0,0,1,0,0}, \
     int64[2] zero = {0,0}, int64[2] end = {100,100}, int64[2] hw = {2,3}, int64[2] two = {2,2}, \
-    int64[2] one = {1,2}";
+    int64[2] one = {1,2}, float[1] half = {0.5}";
 
 fn double(nodes: &str) -> Model {
     let constants = WEIGHTS.replace("float[", "double[");
@@ -86,6 +86,7 @@ fn deep_and_grouped_convolutions() {
     local(&format!("{two} y = Conv <group=3,pads=[1,0,1,0]> (r, each, b)"), [5, 5]);
     local(&format!("{two} y = Tanh (h)"), [3, 3]);
     local(&format!("{two} s1 = Mul (h, s) y = Add (s1, t)"), [3, 3]);
+    local(&format!("{two} s1 = Add (h, half) y = Conv (s1, v)"), [4, 4]);
     local(&format!("{two} s1 = Mul (h, s) q = Tanh (s1) y = Conv (q, v)"), [4, 4]);
 }
 
