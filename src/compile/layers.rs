@@ -9,7 +9,7 @@ use super::build::Emit;
 use super::linear::Samples;
 use super::linearise::Linearised;
 use super::plan::{self, Plan};
-use super::project::{Projection, Quantity};
+use super::project::{self, Projection, Quantity};
 use super::select::Layer;
 use super::summary::Notes;
 use super::switches::{self, Switch};
@@ -39,9 +39,9 @@ pub(super) fn project_layers(
     // Blocks of different layers have nothing in common; the other layers share a sweep.
     let (alone, together): (Vec<_>, Vec<_>) =
         targets.partition(|target| block_of(target.layer).is_some());
-    let groups = alone.into_iter().map(|target| vec![target]).chain([together]);
+    let groups = alone.into_iter().map(|target| (vec![target], true)).chain([(together, false)]);
     let mut notes = HashMap::new();
-    for targets in groups.filter(|targets| !targets.is_empty()) {
+    for (targets, in_block) in groups.filter(|(targets, _)| !targets.is_empty()) {
         let task = Task {
             e,
             network,
@@ -51,7 +51,8 @@ pub(super) fn project_layers(
             bias: options.emit.contains(&Quantity::Bias),
             bias_terms: options.emit.contains(&Quantity::BiasTerms),
         };
-        for (target, of) in targets.iter().zip(project(&task, way, sample, plan, options)?) {
+        let found = project_together(&task, way, sample, (plan, in_block), options)?;
+        for (target, of) in targets.iter().zip(found) {
             notes.insert(target.layer.alias.clone(), of);
         }
     }
@@ -60,11 +61,11 @@ pub(super) fn project_layers(
 }
 
 /// Emits the layers of one sweep.
-fn project(
+fn project_together(
     task: &Task,
     way: (ValueId, &[NodeId]),
     sample: &[Dim],
-    plan: &Plan,
+    (plan, in_block): (&Plan, bool),
     options: &Options,
 ) -> Result<Vec<Notes>> {
     let e = task.e;
@@ -85,7 +86,19 @@ fn project(
         e.scope(&layer.alias);
         let (input, emission) = (task.input(way.0), options.emit.as_slice());
         let request = options.singular;
-        Projection { layer, chosen, rows, emission, request, state, region, input, sample }.emit(e);
+        Projection {
+            layer,
+            chosen,
+            rows,
+            emission,
+            request,
+            state,
+            region,
+            input,
+            sample,
+            in_block,
+        }
+        .emit(e);
     }
     let name = |node: &NodeId| e.graph(|graph| graph.label(*node).to_owned());
     let describe = |switch: &Switch| {
@@ -133,19 +146,22 @@ pub(super) fn blocks_of(layers: &[Layer], plan: &Plan) -> Vec<Block> {
         .collect()
 }
 
-/// Refuses quantities that need the rows of all neurons at once where they come in blocks.
-pub(super) fn check_blocks(layers: &[Layer], plan: &Plan, options: &Options) -> Result<()> {
-    let blocked = layers.iter().zip(&plan.blocks).find(|(_, block)| block.is_some());
-    let whole = options.emit.iter().find(|q| q.is_singular());
-    match blocked.zip(whole) {
-        None => Ok(()),
-        Some(((layer, _), quantity)) => Err(Error::request(format!(
-            "'{}' needs all rows of the layer '{}' at once, and they do not fit",
-            quantity.name(),
-            layer.alias
-        ))
-        .help("choose fewer neurons, or raise --memory and leave out --block; slpc spa takes any number")),
+/// Adds the singular pattern analysis of layers in blocks, whose ν̂ a Scan has stacked by now.
+///
+/// # Errors
+/// When it can't be emitted.
+pub(super) fn analyse_blocks(
+    graph: Graph,
+    opset: i64,
+    (layers, plan): (&[Layer], &Plan),
+    sample: &[Dim],
+    options: &Options,
+) -> Result<Graph> {
+    let e = Emit::new(graph, opset);
+    for (layer, _) in layers.iter().zip(&plan.blocks).filter(|(_, block)| block.is_some()) {
+        project::analyse_stacked(&e, layer, sample, &options.emit, options.singular);
     }
+    e.finish()
 }
 
 /// The model's own outputs first, then those of each layer.

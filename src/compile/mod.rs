@@ -22,7 +22,7 @@ pub mod target;
 use std::collections::HashSet;
 
 use build::Emit;
-use layers::{blocks_of, check_blocks, check_outputs, order_outputs, project_layers};
+use layers::{analyse_blocks, blocks_of, check_outputs, order_outputs, project_layers};
 use linear::{Samples, place_samples};
 use linearise::{Linearised, linearise};
 use plan::{Limits, Wanted};
@@ -124,7 +124,6 @@ pub fn transform(model: Model, options: &Options) -> Result<(Model, Summary)> {
     };
     let limits = &options.limits;
     let plan = plan::plan(&network, samples.as_deref(), &sample, &layers, wanted, limits)?;
-    check_blocks(&layers, &plan, options)?;
     let notes =
         project_layers(&e, &network, (input, &order), &layers, (&sample, samples), &plan, options)?;
     let steps = summarise_steps(&e, &network, &plan);
@@ -133,6 +132,11 @@ pub fn transform(model: Model, options: &Options) -> Result<(Model, Summary)> {
     let blocks = blocks_of(&layers, &plan);
     if !blocks.is_empty() {
         model.graph = blocks::outline(std::mem::take(&mut model.graph), opset, &blocks)?;
+        if wanted.whole {
+            let graph = std::mem::take(&mut model.graph);
+            model.graph = analyse_blocks(graph, opset, (&layers, &plan), &sample, options)?;
+            simplify::simplify(&mut model.graph, &kept);
+        }
     }
     target::lower(&mut model.graph, options.target, &kept);
     order_outputs(&mut model.graph, &layers);

@@ -16,6 +16,10 @@ const BEYOND_CACHE: f64 = 256e6;
 /// Tensors of a row's size that its projections need besides the outputs.
 const ROWS: f64 = 4.0;
 
+/// The same that a singular pattern analysis needs of all rows of a layer that comes in blocks: the
+/// rows, their copy when they become one, the scaled rows and their transpose.
+const STACKED: f64 = 4.0;
+
 /// What the layers cost in either direction.
 pub struct Estimate {
     /// Seeds in forward direction, where known.
@@ -26,6 +30,8 @@ pub struct Estimate {
     row: f64,
     /// Outputs of a row's size.
     outputs: f64,
+    /// What else of a row's size is held when the rows of all blocks are there.
+    stacked: f64,
     /// The cost of each step back for one neuron, by layer.
     back: Vec<Vec<Cost>>,
     /// The cost of each step ahead for one component of the input.
@@ -49,6 +55,7 @@ impl Estimate {
             counts: layers.iter().map(chosen_count).collect(),
             row: assumed.elements(input) * 4.0,
             outputs: wanted.rows as f64,
+            stacked: if wanted.whole { STACKED } else { 0.0 },
             back: pairs.map(|(&l, sight)| cost::seen(program, l, sight, assumed)).collect(),
             ahead: cost::whole(program, assumed),
         }
@@ -85,7 +92,8 @@ impl Estimate {
         let at_once: f64 =
             self.needs().zip(&self.counts).map(|(need, &n)| need * size(n) as f64).sum();
         let left = allowed - self.outputs();
-        let left_in_blocks = left - self.outputs();
+        let stacked: f64 = self.counts.iter().map(|&n| self.stacked_of(n)).sum();
+        let left_in_blocks = left - self.outputs() - stacked;
         // Where little but the rows themselves is held, blocks only copy them once more.
         let light = self.back.iter().all(|costs| total(costs).held <= self.row);
         let block = |(layer, need): (&Layer, f64)| {
@@ -117,7 +125,7 @@ impl Estimate {
                 // The blocks are stacked first, and then made one.
                 Some(block) => {
                     largest = largest.max(*block as f64 * need);
-                    copies += self.outputs_of(count);
+                    copies += self.outputs_of(count) + self.stacked_of(count);
                 }
             }
         }
@@ -149,6 +157,11 @@ impl Estimate {
 
     fn outputs_of(&self, count: Option<i64>) -> f64 {
         size(count) as f64 * self.row * self.outputs
+    }
+
+    /// The bytes of what is made of the rows of all blocks beside the outputs.
+    fn stacked_of(&self, count: Option<i64>) -> f64 {
+        size(count) as f64 * self.row * self.stacked
     }
 }
 

@@ -61,7 +61,8 @@ pub struct Plan {
 pub struct Wanted {
     /// Outputs of a row's size.
     pub rows: usize,
-    /// Whether all rows of a layer are needed at once, so that blocks are taken only for want of memory.
+    /// Whether all rows of a layer are needed together in the end, so that blocks are taken only for want
+    /// of memory.
     pub whole: bool,
 }
 

@@ -11,7 +11,7 @@ use super::accumulate::{Accumulated, Chosen};
 use super::build::{Emit, Expr};
 use super::select::Layer;
 use super::switches::Region;
-use crate::graph::Dim;
+use crate::graph::{Dim, Graph, ValueId};
 use norms::{centre, icd};
 use patterns::Analysis;
 pub use patterns::{MOST_FOR_POWER, MOST_PATTERNS, Singular};
@@ -37,14 +37,25 @@ pub struct Projection<'e, 'p> {
     pub input: Expr<'e>,
     /// The dimensions of one sample of the input.
     pub sample: &'p [Dim],
+    /// Whether these are the neurons of a block, whose ν̂ are analysed when those of all blocks are there.
+    pub in_block: bool,
 }
+
+/// What the ν̂ of a layer that comes in blocks are called until they are analysed.
+const STACKED: &str = "stacked";
 
 impl<'e> Projection<'e, '_> {
     /// Emits the outputs, without `N` where the whole input is one sample.
     pub fn emit(&self, e: &'e Emit) {
         e.scope(&self.layer.alias);
         let dtype = e.expr(self.layer.value).dtype();
-        let analysis = self.analysis(e);
+        let analysis = match self.decomposition() {
+            Some(icd) if self.in_block => {
+                self.output(e, STACKED, icd.reshape(&self.by_sample(&icd.dims()[1..])));
+                None
+            }
+            icd => icd.and_then(|icd| analysis(e, self.layer, icd, self.emission, self.request)),
+        };
         for &quantity in self.emission {
             let Some((value, dims)) = self.value(e, quantity, analysis.as_ref()) else { continue };
             let value = value.reshape(&self.by_sample(&dims));
@@ -82,7 +93,6 @@ impl<'e> Projection<'e, '_> {
         let v = self.chosen.activity;
         let count = || vec![self.chosen.count.clone()];
         let maps = |lead: Dim| std::iter::once(lead).chain(self.sample.iter().cloned()).collect();
-        let patterns = || Dim::Value(self.request.patterns as i32);
         Some(match quantity {
             Quantity::Activity => (v, count()),
             Quantity::Weights => (self.rows.weights?, maps(self.chosen.count.clone())),
@@ -96,32 +106,18 @@ impl<'e> Projection<'e, '_> {
                 let terms = Dim::Value(self.rows.terms.len() as i32);
                 (self.terms(e), vec![self.chosen.count.clone(), terms])
             }
-            Quantity::Patterns => (analysis?.patterns, maps(patterns())),
-            Quantity::SingularValues => (analysis?.values, vec![patterns()]),
-            Quantity::Mixing => (analysis?.mixing, vec![patterns(), self.chosen.count.clone()]),
-            Quantity::Power => (analysis?.power?, Vec::new()),
+            Quantity::Patterns | Quantity::SingularValues | Quantity::Mixing | Quantity::Power => {
+                return analysis?.value(quantity, self.sample);
+            }
             Quantity::Radius => (self.region?.radius, Vec::new()),
             Quantity::State => (self.state?, self.state?.dims()[1..].to_vec()),
         })
     }
 
-    /// The singular pattern analysis, where it is wanted; an error of it is the builder's.
-    fn analysis(&self, e: &'e Emit) -> Option<Analysis<'e>> {
-        if !self.emission.iter().any(|q| q.is_singular()) {
-            return None;
-        }
-        let icd = icd(self.rows.weights?, self.chosen.activity);
-        let dims = icd.dims();
-        let flat = icd.reshape(&[dims[0].clone(), dims[1].clone(), e.product(&dims[2..])]);
-        let power = self.emission.contains(&Quantity::Power);
-        match patterns::analyse(flat, self.request, power) {
-            Ok(analysis) => Some(analysis),
-            Err(error) => {
-                let name = e.graph(|graph| graph.value(self.layer.value).name.clone());
-                e.fail(error.value(name));
-                None
-            }
-        }
+    /// The ν̂ `[N, K, x…]`, where a singular pattern analysis of them is wanted.
+    fn decomposition(&self) -> Option<Expr<'e>> {
+        let wanted = self.emission.iter().any(|q| q.is_singular());
+        self.rows.weights.filter(|_| wanted).map(|weights| icd(weights, self.chosen.activity))
     }
 
     fn terms(&self, e: &'e Emit) -> Expr<'e> {
@@ -133,6 +129,56 @@ impl<'e> Projection<'e, '_> {
         }
         Expr::concat(&terms, 2)
     }
+}
+
+/// The singular pattern analysis of ν̂ `[N, K, x…]`; an error of it is the builder's.
+fn analysis<'e>(
+    e: &'e Emit,
+    layer: &Layer,
+    icd: Expr<'e>,
+    emission: &[Quantity],
+    request: Singular,
+) -> Option<Analysis<'e>> {
+    let dims = icd.dims();
+    let flat = icd.reshape(&[dims[0].clone(), dims[1].clone(), e.product(&dims[2..])]);
+    let power = emission.contains(&Quantity::Power);
+    let name = || e.graph(|graph| graph.value(layer.value).name.clone());
+    let analysis = patterns::analyse(flat, request, power);
+    analysis.map_err(|error| e.fail(error.value(name()))).ok()
+}
+
+/// Analyses the ν̂ of a layer that came in blocks, now that all are there.
+pub fn analyse_stacked(
+    e: &Emit,
+    layer: &Layer,
+    sample: &[Dim],
+    emission: &[Quantity],
+    request: Singular,
+) {
+    let Some(rows) = e.graph_mut(|graph| take_stacked(graph, layer)) else { return };
+    e.scope(&layer.alias);
+    let dtype = e.expr(layer.value).dtype();
+    let rows = e.expr(rows);
+    let rows = if layer.input_batch.is_some() { rows } else { rows.unsqueeze(&[0]) };
+    let Some(analysis) = analysis(e, layer, rows, emission, request) else { return };
+    for &quantity in emission {
+        let Some((value, dims)) = analysis.value(quantity, sample) else { continue };
+        let samples = layer.input_batch.map(|_| rows.dims()[0].clone());
+        let dims: Vec<Dim> = samples.into_iter().chain(dims).collect();
+        let value = value.reshape(&dims).cast(dtype);
+        e.output(&format!("slp/{}/{}", layer.alias, quantity.name()), value);
+    }
+}
+
+/// Takes the stacked ν̂ out of the graph's outputs.
+fn take_stacked(graph: &mut Graph, layer: &Layer) -> Option<ValueId> {
+    let output = graph.find(&format!("slp/{}/{STACKED}", layer.alias))?;
+    let copy = graph.producer(output)?;
+    let source = graph.node(copy).input(0)?;
+    graph.outputs.retain(|id| *id != output);
+    graph.remove_node(copy);
+    graph.remove_value(output);
+    Some(source)
 }
 
 #[cfg(test)]

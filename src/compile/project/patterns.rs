@@ -9,6 +9,7 @@
 //! A side of up to [`FULL_SIDE`] is decomposed as it is, a larger one within a Krylov basis, which
 //! holds the patterns of largest singular value but not all of them.
 
+use super::Quantity;
 use super::eigen::{FULL, REFINED, eigenvectors};
 use super::krylov::basis;
 use crate::compile::build::Expr;
@@ -17,7 +18,8 @@ use crate::graph::{DataType, Dim, fixed};
 
 /// The largest smaller side of `V` whose singular values are all computed for the patterns' sake.
 const FULL_SIDE: i64 = 128;
-/// The largest smaller side of `V` whose representational power can be told.
+/// The largest smaller side of `V` whose representational power can be told: the time of the rotations
+/// grows with its third power, and is a second or two here.
 pub const MOST_FOR_POWER: i64 = 256;
 /// The most patterns.
 pub const MOST_PATTERNS: usize = 64;
@@ -65,6 +67,21 @@ pub(super) struct Analysis<'e> {
     pub mixing: Expr<'e>,
     /// R_γ, `[N]`, where all singular values are there.
     pub power: Option<Expr<'e>>,
+}
+
+impl<'e> Analysis<'e> {
+    /// A quantity and its dimensions for one sample, where the analysis gives it.
+    pub fn value(&self, quantity: Quantity, sample: &[Dim]) -> Option<(Expr<'e>, Vec<Dim>)> {
+        let dims = self.mixing.dims();
+        let (patterns, neurons) = (dims[1].clone(), dims[2].clone());
+        Some(match quantity {
+            Quantity::Patterns => (self.patterns, [&[patterns], sample].concat()),
+            Quantity::SingularValues => (self.values, vec![patterns]),
+            Quantity::Mixing => (self.mixing, vec![patterns, neurons]),
+            Quantity::Power => (self.power?, Vec::new()),
+            _ => return None,
+        })
+    }
 }
 
 /// `V` turned to its singular vectors, scaled.

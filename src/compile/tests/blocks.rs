@@ -133,3 +133,63 @@ fn of_a_network_without_a_bias() {
     };
     assert_eq!(outputs(Some(2)), outputs(None));
 }
+
+/// Of rows that come in blocks the singular patterns are those of all rows at once.
+#[test]
+fn singular_patterns_of_all_blocks_together() {
+    let augmented = |layers: &[&str], block, batch, emit: &[Quantity]| {
+        let mut options = options(batch, Direction::Reverse);
+        let request = |name: &&str| LayerRequest { alias: None, what: (*name).to_owned() };
+        options.layers = layers.iter().map(request).collect();
+        options.neurons = Some("all".parse().unwrap());
+        options.emit = emit.to_vec();
+        options.limits.block = block;
+        transform(network(batch), &options).unwrap_or_else(|error| panic!("{error}")).0
+    };
+    use Quantity::{Activity, Icd, Mixing, Patterns, Power, SingularValues};
+    let few = [Patterns, SingularValues];
+    let all = [Activity, Icd, Patterns, SingularValues, Mixing, Power];
+    for (layers, block, batch, emit) in [
+        (&["h"][..], 7, Batch::Axis(0), &few[..]),
+        (&["h"], 16, Batch::Axis(0), &all),
+        (&["h"], 16, Batch::None, &all),
+        (&["h", "t"], 3, Batch::Axis(0), &all),
+    ] {
+        let whole = augmented(layers, None, batch, emit);
+        let blocked = augmented(layers, Some(block), batch, emit);
+        assert_eq!(scans(&blocked) - scans(&whole), layers.len());
+        let names = |model: &Model| {
+            let outputs = model.graph.outputs.iter().map(|&id| model.graph.value(id));
+            let mut names: Vec<_> = outputs.map(|v| (v.name.clone(), v.dims())).collect();
+            names.sort_by(|a, b| a.0.cmp(&b.0));
+            names
+        };
+        assert_eq!(names(&blocked), names(&whole));
+        let samples = if matches!(batch, Batch::None) { 1 } else { 2 };
+        let dims = [samples, 2, 8, 8];
+        let x = values(dims.iter().product());
+        let found = run(&blocked, &dims, DataType::F64, &x);
+        for (name, wanted) in &run(&whole, &dims, DataType::F64, &x) {
+            let pairs = flat(&found[name]).into_iter().zip(flat(wanted));
+            let off = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+            assert!(off < 1e-9, "{layers:?} in {block}: {name} {off:e}");
+        }
+    }
+}
+
+/// What is held of all rows counts, though they come in blocks.
+#[test]
+fn patterns_in_blocks_are_refused_where_the_rows_do_not_fit() {
+    let mut options = options(Batch::Axis(0), Direction::Reverse);
+    options.layers[0].what = "h".to_owned();
+    options.emit = vec![Quantity::Patterns];
+    let plan = |options: &Options| transform(network(Batch::Axis(0)), options).map(|(_, s)| s.plan);
+    let whole = plan(&options).unwrap();
+    options.limits.memory = Some(whole.memory - 1);
+    let blocked = plan(&options).unwrap();
+    assert!(blocked.blocks[0].is_some() && blocked.memory < whole.memory);
+    // 48 rows of 128 numbers of 4 bytes.
+    options.limits.memory = Some(48 * 128 * 4);
+    let error = plan(&options).unwrap_err().to_string();
+    assert!(error.contains("these neurons need"), "{error}");
+}
