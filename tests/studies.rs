@@ -6,12 +6,10 @@ use std::fs::File;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use common::python::interpreter;
-use common::{data, shipped};
-use ndarray::{Array2, Array4, ArrayD};
+use common::{data, floats, python, shipped};
+use ndarray::{Array4, ArrayD};
 use ndarray_npy::{NpzReader, write_npy};
 use serde_json::Value;
-use slpc::analyse::{Power, Spa, Stream};
 use slpc::noise::Noise;
 use slpc::onnx::text::parse;
 use slpc::onnx::to_bytes;
@@ -39,17 +37,6 @@ fn refused(arguments: &[&str]) -> String {
     let error = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{arguments:?}: {error}");
     error
-}
-
-fn python(script: &[&str]) -> Value {
-    let output = Command::new(interpreter()).args(script).output().unwrap();
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{error}");
-    serde_json::from_slice(&output.stdout).unwrap()
-}
-
-fn floats(value: &Value) -> Vec<f64> {
-    value.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect()
 }
 
 /// A folder with two networks of the same architecture and samples for them.
@@ -98,53 +85,41 @@ fn network(seed: u64) -> Vec<u8> {
     to_bytes(&parse(&text).unwrap()).unwrap()
 }
 
+/// The patterns that the graph computes are the host's, with their signs and in their order.
 #[test]
-fn patterns_are_those_of_numpy() {
-    let folder = tempfile::tempdir().unwrap();
-    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    let script = "import json, sys, numpy as np
-v = np.load(sys.argv[1]).T
-if sys.argv[2] == 'steep':
-    u, s, h = np.linalg.svd(v, full_matrices=False)
-    v = (u * np.arange(1, s.size + 1) ** -2.0) @ h
-u, s, h = np.linalg.svd(v, full_matrices=False)
-u = u * np.where(u.sum(0) < 0, -1, 1)
-np.save(sys.argv[3], v.T.copy()), np.save(sys.argv[4], u.T.copy())
-print(json.dumps(s.tolist()))";
-    for (rows, columns) in [(40, 70), (70, 40), (50, 50)] {
-        for kind in ["flat", "steep"] {
-            let mut noise = Noise::new(rows as u64);
-            let random = Array2::from_shape_fn((rows, columns), |_| noise.normal());
-            write_npy(at("v.npy"), &random).unwrap();
-            let files = [&at("v.npy"), kind, &at("w.npy"), &at("u.npy")].map(str::to_owned);
-            let mut arguments = vec!["-c", script];
-            arguments.extend(files.iter().map(String::as_str));
-            let expected = floats(&python(&arguments));
-            let v: Array2<f64> = ndarray_npy::read_npy(at("w.npy")).unwrap();
-            let u: Array2<f64> = ndarray_npy::read_npy(at("u.npy")).unwrap();
-            let spa = Spa::of(&v.view(), usize::MAX).unwrap();
-            let mut stream = Stream::new(rows, columns);
-            stream.add(&v.view()).unwrap();
-            let streamed = stream.spectrum().unwrap();
-            assert_eq!(spa.spectrum.rank(), expected.len());
-            for (j, wanted) in expected.iter().enumerate() {
-                for found in [spa.spectrum.values[j], streamed.values[j]] {
-                    assert!((found - wanted).abs() < 1e-5 * wanted, "{kind} {j}: {found} {wanted}");
-                }
-                let apart = (&spa.patterns.row(j) - &u.row(j)).mapv(f64::abs);
-                let apart = apart.into_iter().fold(0.0, f64::max);
-                assert!(apart < 1e-5, "{kind} {rows} {columns} {j}: {apart:e}");
+fn the_graph_finds_the_patterns_of_the_host() {
+    let room = Room::new();
+    let (a, x) = (room.at("a.onnx"), room.at("x.npy"));
+    let [model, graph, host] = ["t.onnx", "graph.npz", "host.npz"].map(|name| room.at(name));
+    for layer in ["conv", "dense", "scores"] {
+        let emit = "patterns,singular-values,mixing,power";
+        let layer = ["--layer", layer];
+        let made =
+            [&["transform", &a, "--neurons", "all", "--emit", emit, "-o", &model], &layer[..]];
+        done(&made.concat());
+        done(&["run", &model, "--data", &x, "-o", &graph]);
+        done(&[&["spa", &a, "--data", &x, "--patterns", "3", "-o", &host], &layer[..]].concat());
+        let [mut graph, mut host] =
+            [&graph, &host].map(|file| NpzReader::new(File::open(file).unwrap()).unwrap());
+        for name in ["patterns", "singular-values", "mixing", "power"] {
+            let found: ArrayD<f64> = graph.by_name(&format!("slp/{}/{name}", layer[1])).unwrap();
+            // The host's file has single precision for what is large, and every singular value.
+            let mut wanted: ArrayD<f64> = match name {
+                "singular-values" => host.by_name(name).unwrap(),
+                "power" => host.by_name(name).map(|r: ArrayD<i64>| r.mapv(|r| r as f64)).unwrap(),
+                _ => host.by_name(name).map(|a: ArrayD<f32>| a.mapv(f64::from)).unwrap(),
+            };
+            if name == "singular-values" {
+                wanted.slice_axis_inplace(ndarray::Axis(1), (..3).into());
             }
-            assert!((spa.mixing.dot(&spa.patterns) - &v).iter().all(|e| e.abs() < 1e-9));
+            assert_eq!(found.shape(), wanted.shape(), "{layer:?} {name}");
+            let largest = wanted.iter().fold(0.0f64, |m, v| m.max(v.abs()));
+            let pairs = found.iter().zip(&wanted);
+            let off = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max) / largest;
+            println!("{name} of {}: off by {off:.0e}", layer[1]);
+            assert!(off < 1e-6, "{layer:?} {name}: {off:e}");
         }
     }
-}
-
-#[test]
-fn inverse_squares_need_57_patterns_for_99_hundredths() {
-    let values: Vec<f64> = (1..=1000).map(|k| f64::from(k).powi(-2)).collect();
-    let spectrum = slpc::analyse::Spectrum { values, floor: 0.0, most: 1000 };
-    assert_eq!(Power::of(&spectrum, 0.99).unwrap().patterns, 57);
 }
 
 #[test]

@@ -10,9 +10,11 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use ndarray::ArrayD;
 use ndarray_npy::NpzReader;
+use serde_json::Value;
 use slpc::compile::plan::{Direction, Limits};
 use slpc::compile::{LayerRequest, Options, transform};
 use slpc::engine::{Array, tract};
@@ -173,4 +175,17 @@ fn npy_text(path: &Path, name: &str) -> String {
     assert!(header.contains("'<U") && header.contains("'shape': ()"), "{header}");
     let letters = text.as_chunks().0.iter().map(|&code| u32::from_le_bytes(code));
     letters.filter(|&code| code != 0).map(|code| char::from_u32(code).unwrap()).collect()
+}
+
+/// What a script prints, which is JSON; `script` are the arguments of the interpreter.
+pub fn python(script: &[&str]) -> Value {
+    let output = Command::new(python::interpreter()).args(script).output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{error}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// The numbers of a list.
+pub fn floats(value: &Value) -> Vec<f64> {
+    value.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect()
 }
