@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes the reports in docs/explain: a digit, and three photographs with SqueezeNet where SLPC_TESTDATA
-# names a folder that holds them. With Chromium it also takes their pictures.
+# names a folder that holds them. With Chromium it also takes their pictures. Arguments go to slpc, such as
+# --engine onnxruntime, which is faster.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 slpc=${SLPC:-target/debug/slpc}
@@ -11,14 +12,14 @@ mkdir -p docs/explain
 
 seq 0 9 >"$work/digits.txt"
 "$slpc" explain examples/2conv_mnist.onnx examples/digits/7.png --preprocess unit --radius \
-    --labels "$work/digits.txt" --png "$work/digit" -o docs/explain/digit.html
+    --labels "$work/digits.txt" --png "$work/digit" -o docs/explain/digit.html "$@"
 
 if [[ -n ${SLPC_TESTDATA:-} ]]; then
     images=$SLPC_TESTDATA/images
     "$slpc" explain "$SLPC_TESTDATA/models/squeezenet11_imagenet.onnx" \
         "$images/chelsea.png" "$images/coffee.png" "$images/rocket.jpg" \
         --preprocess caffe,resize=256,crop=224 --labels "$SLPC_TESTDATA/imagenet_labels.txt" \
-        --top 2 --clip 99.5 --png "$work/photographs" -o docs/explain/photographs.html
+        --top 2 --clip 99.5 --png "$work/photographs" -o docs/explain/photographs.html "$@"
 else
     echo "no photographs: SLPC_TESTDATA is not set"
 fi

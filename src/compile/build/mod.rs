@@ -6,7 +6,6 @@
 //! unknown shape, and [`Emit::finish`] gives the first error.
 
 mod expr;
-mod known;
 mod nested;
 
 use std::cell::RefCell;
@@ -186,11 +185,8 @@ impl Emit {
         self.constant(Tensor::int(value))
     }
 
-    /// Emits a node with one output, unless it is a constant known beforehand.
+    /// Emits a node with one output.
     pub fn op(&self, op: &str, inputs: &[Expr<'_>], attributes: &[(&str, Attr)]) -> Expr<'_> {
-        if let Some(known) = self.computed(op, inputs, attributes) {
-            return known;
-        }
         let inputs: Vec<_> = inputs.iter().map(|x| Some(x.id)).collect();
         self.node(op, &inputs, attributes, 1)[0]
     }
