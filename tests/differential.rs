@@ -53,7 +53,7 @@ fn single(mut model: Model) -> Model {
         }
         if let Some(tensor) = value.tensor.as_mut().filter(|t| t.dtype == DataType::F64) {
             let floats = tensor.to_floats().unwrap();
-            *tensor = Tensor::floats(DataType::F32, tensor.dims.clone(), &floats);
+            **tensor = Tensor::floats(DataType::F32, tensor.dims.clone(), &floats);
         }
     }
     model

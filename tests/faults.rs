@@ -32,7 +32,8 @@ impl Room {
                 (0..count).map(|i| ((i * 37) % 101) as f64 / 50.0 - 1.0).collect();
             let value = model.graph.value_mut(id);
             let tensor = Tensor::floats(DataType::F32, dims.to_vec(), &values);
-            *value = slpc::graph::Value { tensor: Some(tensor), ..slpc::graph::Value::new(name) };
+            *value =
+                slpc::graph::Value { tensor: Some(tensor.into()), ..slpc::graph::Value::new(name) };
         }
         let room = Self(tempfile::tempdir().unwrap());
         fs::write(room.path("m.onnx"), to_bytes(&model).unwrap()).unwrap();

@@ -41,7 +41,7 @@ fn write_model(folder: &Path, layers: usize, width: usize) -> (PathBuf, u64) {
     for layer in 0..layers {
         let part = bytes.slice(layer * size..(layer + 1) * size);
         let tensor = Tensor::new(DataType::F32, vec![width as i64; 2], part);
-        let weight = Value { tensor: Some(tensor), ..Value::new(format!("w{layer}")) };
+        let weight = Value { tensor: Some(tensor.into()), ..Value::new(format!("w{layer}")) };
         let weight = graph.add_value(weight).unwrap();
         let sum = graph.add_value(Value::new(format!("v{layer}"))).unwrap();
         let gemm = Node::new("Gemm", vec![Some(x), Some(weight)], vec![Some(sum)]);

@@ -54,13 +54,13 @@ fn cut(model: &mut Model) -> Result<(), Box<dyn std::error::Error>> {
     let list: Vec<_> = model
         .graph
         .values()
-        .filter_map(|(id, value)| Some((id, value.tensor.clone().filter(&large)?)))
+        .filter_map(|(id, value)| Some((id, value.tensor.clone().filter(|tensor| large(tensor))?)))
         .collect();
     model.graph.inputs.retain(|id| !list.iter().any(|(large, _)| large == id));
     for (id, tensor) in list {
         let name = model.graph.free_name("cut");
         let shape = slpc::graph::Value {
-            tensor: Some(Tensor::ints(&tensor.dims)),
+            tensor: Some(Tensor::ints(&tensor.dims).into()),
             ..slpc::graph::Value::new(name)
         };
         let shape = model.graph.add_value(shape)?;

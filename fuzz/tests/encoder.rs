@@ -36,7 +36,7 @@ fn chunks_of_every_size_are_handed_on() {
         let mut model = parse(graph).unwrap();
         let id = model.graph.find("w").unwrap();
         let tensor = Tensor::new(DataType::F32, vec![length], vec![7; 4 * length as usize]);
-        *model.graph.value_mut(id) = Value { tensor: Some(tensor), ..Value::new("w") };
+        *model.graph.value_mut(id) = Value { tensor: Some(tensor.into()), ..Value::new("w") };
         let whole = to_bytes(&model).unwrap();
         let mut narrow = Narrow { taken: Vec::new(), room: usize::MAX };
         assert_eq!(write_to(&model, &mut narrow).unwrap(), whole.len() as u64);

@@ -238,7 +238,7 @@ fn copy_node(
         let copy = if small {
             Value { name: format!("{}:block", source.name), ..source.clone() }
         } else {
-            Value { tensor: None, carry: bytes::Bytes::new(), ..source.clone() }
+            Value { tensor: None, carry: Box::default(), ..source.clone() }
         };
         let copy = body.add_value(copy)?;
         ids.insert(*value, copy);

@@ -104,7 +104,7 @@ fn behind_infinities(graph: &Graph) -> Reach {
     let infinite = |tensor: &Tensor| tensor.bytes().len() <= LARGEST_MASK && tensor.has_infinity();
     let initializers = graph
         .values()
-        .filter(|(_, value)| value.tensor.as_ref().is_some_and(infinite))
+        .filter(|(_, value)| value.tensor.as_deref().is_some_and(infinite))
         .map(|(id, _)| id);
     let filled = graph.nodes().filter_map(|(_, node)| match node.attr("value") {
         Some(Attr::Tensor(tensor)) if infinite(tensor) => node.output(0),

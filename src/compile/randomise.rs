@@ -62,7 +62,7 @@ pub fn randomise(model: &Model, holders: &[Holder], places: &[usize], seed: u64)
         let mut noise = Noise::new(seed.wrapping_add((place as u64 + 1).wrapping_mul(0x9e37_79b9)));
         for &value in &holder.parameters {
             if let Some(tensor) = &mut changed.graph.value_mut(value).tensor {
-                *tensor = shuffled(tensor, &mut noise)
+                **tensor = shuffled(tensor, &mut noise)
                     .map_err(|error| model.graph.at(holder.node, error))?;
             }
         }

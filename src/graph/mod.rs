@@ -5,23 +5,34 @@
 //! the thing is removed, names of values are unique, and iteration follows insertion order.
 
 mod model;
+mod names;
 mod node;
+mod same;
 mod tensor;
 mod view;
 
+use std::cmp;
 use std::collections::{BinaryHeap, HashMap, HashSet};
 
 use bytes::Bytes;
 use petgraph::Direction;
 use petgraph::stable_graph::{NodeIndex, StableDiGraph};
-use petgraph::visit::{Dfs, IntoNodeReferences, Reversed};
+use petgraph::visit::{Dfs, IntoNodeReferences, NodeIndexable, Reversed, Visitable};
 pub use rten_shape_inference::{SymExpr as Dim, SymTensor as Facts};
 
 use crate::error::{Error, Result};
 pub use model::{Function, Model, STANDARD};
+use names::Names;
 pub use node::{Attr, Attribute, Node, is_standard_domain};
+pub use same::Alike;
 pub use tensor::{Data, DataType, External, Tensor};
 pub use view::{View, count};
+
+/// A map whose hash is fast on short keys, and another in every run.
+pub type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
+
+/// A set as [`Map`] is a map.
+pub type Set<K> = HashSet<K, foldhash::fast::RandomState>;
 
 /// The identity of a value within its graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -41,10 +52,10 @@ pub struct Value {
     /// The symbolic shape, and the contents of small integer values that shapes are made of.
     pub facts: Facts,
     /// The contents of an initializer.
-    pub tensor: Option<Tensor>,
+    pub tensor: Option<Box<Tensor>>,
     /// The encoded declaration (`value_info`) with what this program has no use for: docs,
     /// metadata, denotations and the types of sequences, maps and optionals.
-    pub carry: Bytes,
+    pub carry: Box<[u8]>,
 }
 
 impl Value {
@@ -55,7 +66,7 @@ impl Value {
             dtype: None,
             facts: Facts::unknown("not inferred"),
             tensor: None,
-            carry: Bytes::new(),
+            carry: Box::default(),
         }
     }
 
@@ -86,7 +97,17 @@ pub fn fixed(dim: &Dim) -> Option<i64> {
 #[derive(Clone, Debug)]
 enum Vertex {
     Value(Value),
-    Node(Node),
+    Node(Box<Node>),
+}
+
+type Net = StableDiGraph<Vertex, ()>;
+
+/// The name of a value in `net`.
+fn name_in(net: &Net, id: ValueId) -> &str {
+    match net.node_weight(id.0) {
+        Some(Vertex::Value(value)) => &value.name,
+        _ => "",
+    }
 }
 
 /// A graph of values and nodes.
@@ -100,8 +121,8 @@ pub struct Graph {
     pub outputs: Vec<ValueId>,
     /// Encoded fields that this program has no use for and hands on.
     pub carry: Bytes,
-    net: StableDiGraph<Vertex, ()>,
-    names: HashMap<String, ValueId>,
+    net: Net,
+    names: Names,
     /// Names that no new value may have.
     reserved: HashSet<String>,
 }
@@ -117,12 +138,11 @@ impl Graph {
     /// # Errors
     /// When the name is taken.
     pub fn add_value(&mut self, value: Value) -> Result<ValueId> {
-        if self.names.contains_key(&value.name) {
+        if self.find(&value.name).is_some() {
             return Err(Error::unreadable("two values have this name").value(value.name));
         }
-        let name = value.name.clone();
         let id = ValueId(self.net.add_node(Vertex::Value(value)));
-        self.names.insert(name, id);
+        self.names.add(id, |id| name_in(&self.net, id));
         Ok(id)
     }
 
@@ -131,9 +151,9 @@ impl Graph {
     /// # Errors
     /// When an output has a producer already, or is named twice.
     pub fn add_node(&mut self, node: Node) -> Result<NodeId> {
-        let mut own = HashSet::new();
+        let (mut own, several) = (Set::default(), node.outputs.len() > 1);
         for &output in node.outputs.iter().flatten() {
-            if self.producer(output).is_some() || !own.insert(output) {
+            if self.producer(output).is_some() || (several && !own.insert(output)) {
                 return Err(Error::unreadable("this value is produced twice")
                     .value(&self.value(output).name)
                     .node(&node.name, node.operator()));
@@ -141,7 +161,7 @@ impl Graph {
         }
         let sources: Vec<_> = node.inputs.iter().flatten().chain(&node.captures).copied().collect();
         let targets: Vec<_> = node.outputs.iter().flatten().copied().collect();
-        let id = self.net.add_node(Vertex::Node(node));
+        let id = self.net.add_node(Vertex::Node(Box::new(node)));
         for ValueId(source) in sources {
             self.net.add_edge(source, id, ());
         }
@@ -164,6 +184,14 @@ impl Graph {
         match &mut self.net[id.0] {
             Vertex::Value(value) => value,
             Vertex::Node(_) => unreachable!("a ValueId names a value"),
+        }
+    }
+
+    /// The node `id`, where it was not removed.
+    pub fn get(&self, id: NodeId) -> Option<&Node> {
+        match self.net.node_weight(id.0) {
+            Some(Vertex::Node(node)) => Some(node),
+            _ => None,
         }
     }
 
@@ -194,7 +222,7 @@ impl Graph {
     /// Every node in insertion order.
     pub fn nodes(&self) -> impl Iterator<Item = (NodeId, &Node)> {
         self.net.node_references().filter_map(|(id, vertex)| match vertex {
-            Vertex::Node(node) => Some((NodeId(id), node)),
+            Vertex::Node(node) => Some((NodeId(id), &**node)),
             Vertex::Value(_) => None,
         })
     }
@@ -206,12 +234,17 @@ impl Graph {
 
     /// The value called `name`.
     pub fn find(&self, name: &str) -> Option<ValueId> {
-        self.names.get(name).copied()
+        self.names.find(name, |id| name_in(&self.net, id))
     }
 
     /// The node that produces `value`.
     pub fn producer(&self, value: ValueId) -> Option<NodeId> {
         self.net.neighbors_directed(value.0, Direction::Incoming).next().map(NodeId)
+    }
+
+    /// Whether a node uses `value`.
+    pub fn is_used(&self, value: ValueId) -> bool {
+        self.net.neighbors(value.0).next().is_some()
     }
 
     /// The nodes that use `value`, in insertion order, each once.
@@ -238,10 +271,13 @@ impl Graph {
 
     /// A name that no value has, nor any that was reserved, `wish` itself where it is free.
     pub fn free_name(&self, wish: &str) -> String {
-        let free = |name: &String| !self.names.contains_key(name) && !self.reserved.contains(name);
-        std::iter::once(wish.to_owned())
-            .chain((2..).map(|n| format!("{wish}~{n}")))
-            .find(free)
+        let free = |name: &str| self.find(name).is_none() && !self.reserved.contains(name);
+        if free(wish) {
+            return wish.to_owned();
+        }
+        (2..)
+            .map(|n| format!("{wish}~{n}"))
+            .find(|name| free(name))
             .expect("there are more numbers than names")
     }
 
@@ -258,9 +294,8 @@ impl Graph {
 
     /// Removes a value that no node, input or output of the graph refers to.
     pub fn remove_value(&mut self, id: ValueId) {
-        if let Some(Vertex::Value(value)) = self.net.remove_node(id.0) {
-            self.names.remove(&value.name);
-        }
+        self.names.remove(id, |id| name_in(&self.net, id));
+        self.net.remove_node(id.0);
     }
 
     /// Removes the nodes that no output depends on, and the values that nothing refers to.
@@ -269,10 +304,9 @@ impl Graph {
         let dead: Vec<_> =
             self.nodes().map(|(id, _)| id).filter(|&id| !live.has_node(id)).collect();
         dead.into_iter().for_each(|id| self.remove_node(id));
-        let kept: HashSet<_> = self.inputs.iter().chain(&self.outputs).copied().collect();
-        let unused = |id: &ValueId| {
-            !kept.contains(id) && self.producer(*id).is_none() && self.consumers(*id).is_empty()
-        };
+        let kept: Set<_> = self.inputs.iter().chain(&self.outputs).copied().collect();
+        let unused =
+            |id: &ValueId| !kept.contains(id) && self.producer(*id).is_none() && !self.is_used(*id);
         let values: Vec<_> = self.values().map(|(id, _)| id).filter(unused).collect();
         values.into_iter().for_each(|id| self.remove_value(id));
     }
@@ -322,7 +356,8 @@ impl Graph {
     /// # Errors
     /// When the graph has a cycle; the error names a node on it.
     pub fn topological(&self) -> Result<Vec<NodeId>> {
-        let mut waits: HashMap<NodeIndex, usize> = HashMap::new();
+        // How many inputs of each node are still to be computed.
+        let mut waits = vec![0; self.net.node_bound()];
         let mut ready = BinaryHeap::new();
         for (NodeId(id), _) in self.nodes() {
             let count = self
@@ -330,30 +365,26 @@ impl Graph {
                 .neighbors_directed(id, Direction::Incoming)
                 .filter(|&value| self.producer(ValueId(value)).is_some())
                 .count();
-            match count {
-                0 => ready.push(std::cmp::Reverse(id)),
-                _ => drop(waits.insert(id, count)),
+            waits[id.index()] = count;
+            if count == 0 {
+                ready.push(cmp::Reverse(id));
             }
         }
         let mut order = Vec::new();
-        while let Some(std::cmp::Reverse(id)) = ready.pop() {
+        while let Some(cmp::Reverse(id)) = ready.pop() {
             order.push(NodeId(id));
             let outputs = self.net.neighbors(id);
             for user in outputs.flat_map(|value| self.net.neighbors(value)) {
-                if let Some(count) = waits.get_mut(&user) {
-                    *count -= 1;
-                    if *count == 0 {
-                        waits.remove(&user);
-                        ready.push(std::cmp::Reverse(user));
-                    }
+                waits[user.index()] -= 1;
+                if waits[user.index()] == 0 {
+                    ready.push(cmp::Reverse(user));
                 }
             }
         }
-        match waits.keys().min() {
+        match self.nodes().find(|(NodeId(id), _)| waits[id.index()] > 0) {
             None => Ok(order),
-            Some(&id) => {
-                Err(self
-                    .at(NodeId(id), Error::unreadable("the graph has a cycle through this node")))
+            Some((id, _)) => {
+                Err(self.at(id, Error::unreadable("the graph has a cycle through this node")))
             }
         }
     }
@@ -371,10 +402,7 @@ impl Graph {
     fn reach(
         &self,
         values: impl IntoIterator<Item = ValueId>,
-        run: impl Fn(
-            &Self,
-            &mut Dfs<NodeIndex, <StableDiGraph<Vertex, ()> as petgraph::visit::Visitable>::Map>,
-        ),
+        run: impl Fn(&Self, &mut Dfs<NodeIndex, <Net as Visitable>::Map>),
     ) -> Reach {
         let mut dfs = Dfs::empty(&self.net);
         dfs.stack.extend(values.into_iter().map(|v| v.0));
@@ -394,7 +422,7 @@ impl Graph {
 }
 
 /// A set of values and nodes found by following edges.
-pub struct Reach(<StableDiGraph<Vertex, ()> as petgraph::visit::Visitable>::Map);
+pub struct Reach(<Net as Visitable>::Map);
 
 impl Reach {
     /// Whether the value is in the set.

@@ -25,7 +25,7 @@ pub struct Node {
     /// The attributes in the order of the file.
     pub attributes: Vec<Attribute>,
     /// Encoded fields that this program has no use for and hands on.
-    pub carry: Bytes,
+    pub carry: Box<[u8]>,
 }
 
 /// A named attribute of a node.

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
-use super::emit::{self, Emitter};
 use super::external::Folder;
+use super::message::{self, Emitter};
 use super::proto::attribute_proto::AttributeType as Kind;
 use super::proto::{AttributeProto, GraphProto, TensorProto};
 use super::{pack, put_text, scope, take_text, tensor, unpack};
@@ -103,8 +103,8 @@ fn opaque(proto: &mut AttributeProto, kind: i32) -> Attr {
 /// When a subgraph of it has a cycle.
 pub fn emit(attribute: &Attribute, emitter: &mut Emitter) -> Result<AttributeProto> {
     let mut proto: AttributeProto = match &attribute.value {
-        Attr::Opaque { fields, .. } => unpack(fields)?,
-        _ => unpack(&attribute.carry)?,
+        Attr::Opaque { fields, .. } => unpack(fields.clone())?,
+        _ => unpack(attribute.carry.clone())?,
     };
     put_text(&mut proto.name, &attribute.name);
     let kind = match &attribute.value {
@@ -115,7 +115,7 @@ pub fn emit(attribute: &Attribute, emitter: &mut Emitter) -> Result<AttributePro
             let tensor = inner_tensor(v, emitter)?;
             put(&mut proto.t, Box::new(tensor), Kind::Tensor)
         }
-        Attr::Graph(v) => put(&mut proto.g, Box::new(emit::graph(v, emitter)?), Kind::Graph),
+        Attr::Graph(v) => put(&mut proto.g, Box::new(message::graph(v, emitter)?), Kind::Graph),
         Attr::Floats(v) => fill(&mut proto.floats, v, Kind::Floats),
         Attr::Ints(v) => fill(&mut proto.ints, v, Kind::Ints),
         Attr::Strings(v) => fill::<Bytes>(&mut proto.strings, v, Kind::Strings),
@@ -124,7 +124,8 @@ pub fn emit(attribute: &Attribute, emitter: &mut Emitter) -> Result<AttributePro
             fill(&mut proto.tensors, &tensors, Kind::Tensors)
         }
         Attr::Graphs(v) => {
-            let graphs = v.iter().map(|g| emit::graph(g, emitter)).collect::<Result<Vec<_>>>()?;
+            let graphs =
+                v.iter().map(|g| message::graph(g, emitter)).collect::<Result<Vec<_>>>()?;
             fill(&mut proto.graphs, &graphs, Kind::Graphs)
         }
         Attr::Reference { name, kind } => put(&mut proto.ref_attr_name, name.clone(), *kind),

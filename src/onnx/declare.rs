@@ -44,7 +44,8 @@ pub fn of_tensor(name: &str, dtype: DataType, dims: &[i64]) -> Value {
 
 /// The value called `name` with `tensor` as its contents.
 pub fn initializer(name: &str, tensor: Tensor) -> Value {
-    Value { tensor: Some(tensor.clone()), ..of_tensor(name, tensor.dtype, &tensor.dims) }
+    let value = of_tensor(name, tensor.dtype, &tensor.dims);
+    Value { tensor: Some(tensor.into()), ..value }
 }
 
 /// The declaration of `value`.
@@ -52,7 +53,7 @@ pub fn initializer(name: &str, tensor: Tensor) -> Value {
 /// # Errors
 /// When what the value carries cannot be decoded.
 pub fn write(value: &Value) -> Result<ValueInfoProto> {
-    let mut proto: ValueInfoProto = unpack(&value.carry)?;
+    let mut proto: ValueInfoProto = unpack(&*value.carry)?;
     proto.name = Some(value.name.clone());
     let Some(dtype) = value.dtype else { return Ok(proto) };
     let tensor = tensor_type(proto.r#type.get_or_insert_default());

@@ -104,7 +104,7 @@ fn opsets(list: &mut Vec<OperatorSetIdProto>) -> BTreeMap<String, i64> {
         let domain = if is_standard_domain(domain) { STANDARD } else { domain };
         versions.insert(domain.to_owned(), entry.version.unwrap_or_default());
     }
-    if super::emit::opsets(&versions, Vec::new()) == *list {
+    if super::message::opsets(&versions, Vec::new()) == *list {
         list.clear();
     }
     versions

@@ -11,7 +11,9 @@ mod external;
 mod load;
 #[allow(unsafe_code, reason = "maps files, and hands chunks to the encoder")]
 mod map;
+mod message;
 mod scope;
+mod stream;
 mod tensor;
 pub mod text;
 mod weights;
@@ -25,19 +27,19 @@ mod proto {
     include!(concat!(env!("OUT_DIR"), "/onnx.rs"));
 }
 
-use bytes::Bytes;
+use bytes::Buf;
 use prost::Message;
 
 use crate::error::{Error, Result};
 
 /// The encoded `message`: empty when no field of it is set.
-fn pack(message: &impl Message) -> Bytes {
+fn pack<T: From<Vec<u8>>>(message: &impl Message) -> T {
     message.encode_to_vec().into()
 }
 
 /// The message that [`pack`] encoded.
-fn unpack<M: Message + Default>(carry: &Bytes) -> Result<M> {
-    M::decode(carry.clone())
+fn unpack<M: Message + Default>(carry: impl Buf) -> Result<M> {
+    M::decode(carry)
         .map_err(|error| Error::internal(format!("carried fields cannot be decoded: {error}")))
 }
 

@@ -89,7 +89,7 @@ pub fn emit(
     name: Option<&str>,
     placer: Option<&mut Placer>,
 ) -> Result<TensorProto> {
-    let mut proto: TensorProto = unpack(&tensor.carry)?;
+    let mut proto: TensorProto = unpack(tensor.carry.clone())?;
     proto.dims = tensor.dims.clone();
     proto.data_type = Some(tensor.dtype as i32);
     if let Some(name) = name {

@@ -102,3 +102,17 @@ fn dimensions_keep_their_meaning_and_spelling() {
         assert_eq!(declare::write(&value).unwrap(), proto);
     }
 }
+
+#[test]
+fn the_parts_of_a_message_stand_in_the_order_of_their_numbers() {
+    let model = text::parse(
+        "<ir_version: 8, opset_import: [\"\": 18, \"own\": 1], producer_name: \"p\", doc_string: \"d\",
+          metadata_props: [\"k\": \"v\"]>
+         g (float[N] x) => (float[N] y) <float[1] w = {2}, float[N] a> { a = own.F (x) y = Mul (a, w) }
+         <domain: \"own\", opset_import: [\"\": 18]> F (x) => (y) { y = Relu (x) }",
+    );
+    let bytes = to_bytes(&model.unwrap()).unwrap();
+    let message = proto::ModelProto::decode(&*bytes).unwrap();
+    assert!(!message.functions.is_empty() && !message.metadata_props.is_empty());
+    assert_eq!(message.encode_to_vec(), bytes);
+}

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
-use super::emit::{entry, folder};
+use super::emit::folder;
 use super::external::inside;
+use super::message::entry;
 use super::proto::StringStringEntryProto;
 use crate::error::{Error, Result};
 use crate::graph::{Data, External, Model, Tensor};

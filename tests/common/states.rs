@@ -108,7 +108,7 @@ pub fn widen(model: &Model) -> Model {
         }
         if let Some(tensor) = value.tensor.as_mut().filter(|t| t.dtype == DataType::F32) {
             let values = tensor.to_floats().unwrap();
-            *tensor = Tensor::floats(DataType::F64, tensor.dims.clone(), &values);
+            **tensor = Tensor::floats(DataType::F64, tensor.dims.clone(), &values);
         }
     }
     for (id, node) in nodes_of(&model, "DequantizeLinear") {

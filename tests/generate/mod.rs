@@ -147,7 +147,7 @@ impl Maker<'_> {
 
     fn constant(&mut self, tensor: Tensor) -> ValueId {
         let name = self.graph.free_name(&format!("c{}", self.graph.values().count()));
-        self.graph.add_value(Value { tensor: Some(tensor), ..Value::new(name) }).unwrap()
+        self.graph.add_value(Value { tensor: Some(tensor.into()), ..Value::new(name) }).unwrap()
     }
 
     fn weights(&mut self, dims: &[usize]) -> ValueId {

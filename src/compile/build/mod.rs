@@ -9,15 +9,16 @@ mod expr;
 mod nested;
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::hash::BuildHasher;
 
 use bytes::Bytes;
+use foldhash::fast::FixedState;
 use rten_shape_inference::SymbolGen;
 
 use super::infer;
 use crate::error::{Error, Result};
 use crate::graph::{
-    Attr, DataType, Dim, Facts, Graph, Node, NodeId, Tensor, Value, ValueId, fixed,
+    Alike, Attr, DataType, Dim, Facts, Graph, Map, Node, NodeId, Tensor, Value, ValueId, fixed,
 };
 
 pub use expr::Expr;
@@ -30,10 +31,11 @@ struct Builder {
     opset: i64,
     prefix: String,
     scope: String,
-    constants: HashMap<(DataType, Vec<i64>, Bytes), ValueId>,
-    emitted: HashMap<String, Vec<ValueId>>,
-    extents: HashMap<Dim, (ValueId, usize)>,
-    counters: HashMap<String, usize>,
+    constants: Map<(DataType, Vec<i64>, Bytes), ValueId>,
+    emitted: Alike,
+    extents: Map<Dim, (ValueId, usize)>,
+    /// How often each name was wished for, by its hash, which is the same in every run.
+    counters: Map<u64, u32>,
     symbols: SymbolGen,
     error: Option<Error>,
 }
@@ -42,7 +44,7 @@ impl Emit {
     /// A builder that adds to `graph`, whose values are typed, in operator set `opset`.
     pub fn new(graph: Graph, opset: i64) -> Self {
         let symbols = infer::symbols(&graph);
-        let mut extents = HashMap::new();
+        let mut extents = Map::default();
         let inputs = graph.inputs.iter().map(|&id| (id, graph.value(id)));
         for (id, value) in inputs.chain(graph.values()) {
             note_extents(&mut extents, id, &value.facts);
@@ -52,10 +54,10 @@ impl Emit {
             opset,
             prefix: "slp".to_owned(),
             scope: String::new(),
-            constants: HashMap::new(),
-            emitted: HashMap::new(),
+            constants: Map::default(),
+            emitted: Alike::default(),
             extents,
-            counters: HashMap::new(),
+            counters: Map::default(),
             symbols,
             error: None,
         }))
@@ -93,7 +95,9 @@ impl Emit {
 
     /// Names what is emitted next after a node of the model.
     pub fn scope_of(&self, node: NodeId) {
-        self.scope(&self.graph(|graph| graph.label(node).to_owned()));
+        let Builder { graph, scope, .. } = &mut *self.0.borrow_mut();
+        scope.clear();
+        scope.push_str(graph.label(node).trim_start_matches('/'));
     }
 
     /// Reads the graph.
@@ -134,7 +138,7 @@ impl Emit {
         let graph = &mut builder.graph;
         let source = graph.value(value.id);
         let copy =
-            Value { tensor: None, carry: Bytes::new(), name: name.to_owned(), ..source.clone() };
+            Value { tensor: None, carry: Box::default(), name: name.to_owned(), ..source.clone() };
         let added = graph.add_value(copy).and_then(|id| {
             graph.outputs.push(id);
             let node = Node::new("Identity", vec![Some(value.id)], vec![Some(id)]);
@@ -158,7 +162,7 @@ impl Emit {
         let value = Value {
             dtype: Some(tensor.dtype),
             facts: infer::of_tensor(&tensor),
-            tensor: Some(tensor),
+            tensor: Some(tensor.into()),
             ..Value::new(name)
         };
         let id = builder.graph.add_value(value).expect("the name is free");
@@ -199,14 +203,16 @@ impl Emit {
         attributes: &[(&str, Attr)],
         outputs: usize,
     ) -> Vec<Expr<'_>> {
-        let key = format!("{op} {inputs:?} {attributes:?} {outputs}");
-        let known = self.0.borrow().emitted.get(&key).cloned();
-        let ids = known.unwrap_or_else(|| {
-            let mut builder = self.0.borrow_mut();
-            let ids = builder.emit(op, inputs, attributes, outputs);
-            builder.emitted.insert(key, ids.clone());
-            ids
-        });
+        let mut node = Node::new(op, inputs.to_vec(), vec![None; outputs]);
+        for (name, value) in attributes {
+            node.set(name, value.clone());
+        }
+        let builder = &mut *self.0.borrow_mut();
+        let known = builder.emitted.find(&builder.graph, &node);
+        let ids = match known {
+            Some(id) => builder.graph.node(id).outputs.iter().flatten().copied().collect(),
+            None => builder.add(node),
+        };
         ids.into_iter().map(|id| Expr { e: self, id }).collect()
     }
 
@@ -276,11 +282,14 @@ impl Emit {
 }
 
 impl Builder {
+    /// `wish`, from the second time on numbered.
     fn name_for(&mut self, wish: &str) -> String {
-        let count = self.counters.entry(wish.to_owned()).or_insert(0);
+        let count = self.counters.entry(FixedState::default().hash_one(wish)).or_insert(0);
         *count += 1;
-        let wish = if *count == 1 { wish.to_owned() } else { format!("{wish}.{count}") };
-        self.graph.free_name(&wish)
+        match *count {
+            1 => self.graph.free_name(wish),
+            count => self.graph.free_name(&format!("{wish}.{count}")),
+        }
     }
 
     /// A wish for a name in the present scope.
@@ -292,25 +301,11 @@ impl Builder {
         }
     }
 
-    fn emit(
-        &mut self,
-        op: &str,
-        inputs: &[Option<ValueId>],
-        attributes: &[(&str, Attr)],
-        outputs: usize,
-    ) -> Vec<ValueId> {
-        let mut node = Node::new(op, inputs.to_vec(), Vec::new());
-        for (name, value) in attributes {
-            node.set(name, value.clone());
-        }
-        self.add(node, outputs)
-    }
-
-    /// Adds a node, its outputs named and typed.
-    fn add(&mut self, mut node: Node, outputs: usize) -> Vec<ValueId> {
+    /// Adds a node, as many outputs named and typed as it has places for.
+    fn add(&mut self, mut node: Node) -> Vec<ValueId> {
         let wish = self.scoped(&node.op);
         let name = self.name_for(&wish);
-        let ids: Vec<_> = (0..outputs)
+        let ids: Vec<_> = (0..node.outputs.len())
             .map(|index| {
                 let wish = if index == 0 { name.clone() } else { format!("{name}:{index}") };
                 let wish = self.graph.free_name(&wish);
@@ -338,14 +333,15 @@ impl Builder {
                 self.error.get_or_insert(error);
             }
         }
-        if let Err(error) = self.graph.add_node(node) {
-            self.error.get_or_insert(error);
+        match self.graph.add_node(node) {
+            Ok(id) => self.emitted.add(&self.graph, id),
+            Err(error) => drop(self.error.get_or_insert(error)),
         }
         ids
     }
 }
 
-fn note_extents(extents: &mut HashMap<Dim, (ValueId, usize)>, id: ValueId, facts: &Facts) {
+fn note_extents(extents: &mut Map<Dim, (ValueId, usize)>, id: ValueId, facts: &Facts) {
     for (axis, dim) in facts.shape().into_iter().flatten().enumerate() {
         if fixed(&dim).is_none() {
             extents.entry(dim).or_insert((id, axis));

@@ -53,7 +53,7 @@ impl Emit {
     pub fn capture(&self, outer: &Emit, value: ValueId) -> Expr<'_> {
         let value = outer.graph(|graph| {
             let value = graph.value(value);
-            Value { tensor: None, carry: bytes::Bytes::new(), ..value.clone() }
+            Value { tensor: None, carry: Box::default(), ..value.clone() }
         });
         self.captured(value)
     }
@@ -139,12 +139,12 @@ impl Emit {
         outputs: usize,
     ) -> Vec<Expr<'_>> {
         let mut builder = self.0.borrow_mut();
-        let mut node = Node { op: op.to_owned(), inputs, ..Node::default() };
+        let mut node = Node::new(op, inputs, vec![None; outputs]);
         for (name, value) in attributes {
             node.set(name, value);
         }
         node.captures = builder.capture(&node);
-        let ids = builder.add(node, outputs);
+        let ids = builder.add(node);
         drop(builder);
         ids.into_iter().map(|id| Expr { e: self, id }).collect()
     }

@@ -37,7 +37,7 @@ pub(super) fn initializer(name: String, tensor: Tensor) -> Value {
     Value {
         dtype: Some(tensor.dtype),
         facts: dims.map_or_else(|| Facts::unknown("past 32 bits"), Facts::from_shape),
-        tensor: Some(tensor),
+        tensor: Some(tensor.into()),
         ..Value::new(name)
     }
 }

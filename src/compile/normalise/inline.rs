@@ -276,7 +276,7 @@ impl Copy<'_> {
     fn value(&mut self, graph: &mut Graph, value: &Value) -> Result<ValueId> {
         let name = self.names.fresh(&format!("{}/{}", self.label, value.name));
         graph.add_value(match &value.tensor {
-            Some(tensor) => constants::initializer(name, tensor.clone()),
+            Some(tensor) => constants::initializer(name, (**tensor).clone()),
             None => Value::new(name),
         })
     }

@@ -71,7 +71,7 @@ fn set_modes(node: &mut Node, nearest: &str) {
 pub(super) fn half_pixel_for_nearest(step: &mut Step) -> Result<()> {
     for index in [1, 2] {
         let value = step.node().input(index).map(|id| step.graph.value(id));
-        if value.and_then(|value| value.tensor.as_ref()).is_some_and(Tensor::is_empty) {
+        if value.and_then(|value| value.tensor.as_deref()).is_some_and(Tensor::is_empty) {
             step.set_input(index, None);
         }
     }

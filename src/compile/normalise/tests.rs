@@ -119,7 +119,8 @@ fn old_files_list_initializers_among_the_inputs() {
         model.ir_version = ir;
         let w = model.graph.find("w").unwrap();
         let dtype = crate::graph::DataType::F32;
-        model.graph.value_mut(w).tensor = Some(Tensor::floats(dtype, vec![3], &[1.0, 2.0, 3.0]));
+        model.graph.value_mut(w).tensor =
+            Some(Tensor::floats(dtype, vec![3], &[1.0, 2.0, 3.0]).into());
         normalise(&mut model).unwrap();
         assert_eq!((model.graph.inputs.len(), model.ir_version), (inputs, ir.max(8)));
     }

@@ -259,7 +259,8 @@ fn hand_out(cx: &Rule, it: &Rounds, graph: &mut Graph) -> Result<Vec<(ValueId, T
     if inner > 0 {
         // The rounds of a Loop that are run are those whose condition holds.
         let condition = graph.inputs.remove(1);
-        graph.value_mut(condition).tensor = Some(Tensor::new(DataType::Bool, vec![], vec![1u8]));
+        graph.value_mut(condition).tensor =
+            Some(Tensor::new(DataType::Bool, vec![], vec![1u8]).into());
         primal.push((stack(cx, it, 0)?, forward));
     }
     for s in 0..it.states {

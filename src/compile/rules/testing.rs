@@ -393,7 +393,7 @@ fn input(graph: &mut Graph, typed: Value) -> ValueId {
 }
 
 fn constant(graph: &mut Graph, name: &str, tensor: Tensor) -> ValueId {
-    value(graph, Value { tensor: Some(tensor), ..Value::new(name) })
+    value(graph, Value { tensor: Some(tensor.into()), ..Value::new(name) })
 }
 
 /// `flat[start..end]` in the shape of `floats`.

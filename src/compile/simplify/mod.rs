@@ -5,9 +5,9 @@
 
 mod rewrites;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
-use crate::graph::{Graph, NodeId, ValueId};
+use crate::graph::{Alike, Graph, NodeId, ValueId};
 
 /// Simplifies what was emitted: everything but the nodes in `kept`.
 pub fn simplify(graph: &mut Graph, kept: &HashSet<NodeId>) {
@@ -41,26 +41,19 @@ fn replace(graph: &mut Graph, id: NodeId, value: ValueId) -> bool {
 
 /// Two nodes of the same operator, inputs and attributes have the same outputs.
 fn merge_equal(graph: &mut Graph, kept: &HashSet<NodeId>) -> bool {
-    let mut seen: HashMap<String, NodeId> = HashMap::new();
+    let mut seen = Alike::default();
     let mut changed = false;
     let Ok(order) = graph.topological() else { return false };
     for id in order.into_iter().filter(|id| !kept.contains(id)) {
         let node = graph.node(id);
-        let attributes: Vec<_> = node.attributes.iter().map(|a| (&a.name, &a.value)).collect();
-        let key = format!("{} {:?} {attributes:?} {}", node.op, node.inputs, node.outputs.len());
-        match seen.get(&key) {
-            None => drop(seen.insert(key, id)),
-            Some(&first) => {
-                let pairs: Vec<_> = node
-                    .outputs
-                    .iter()
-                    .zip(&graph.node(first).outputs)
-                    .filter_map(|(a, b)| a.zip(*b))
-                    .collect();
-                for (output, same) in pairs {
-                    changed |= graph.replace_uses(output, same);
-                }
-            }
+        let Some(first) = seen.find(graph, node) else {
+            seen.add(graph, id);
+            continue;
+        };
+        let pairs = node.outputs.iter().zip(&graph.node(first).outputs);
+        let pairs: Vec<_> = pairs.filter_map(|(a, b)| a.zip(*b)).collect();
+        for (output, same) in pairs {
+            changed |= graph.replace_uses(output, same);
         }
     }
     changed
@@ -91,7 +84,7 @@ pub fn remove_unused_constants(graph: &mut Graph) {
         .filter(|(id, value)| {
             value.name.starts_with("slp/")
                 && value.tensor.is_some()
-                && graph.consumers(*id).is_empty()
+                && !graph.is_used(*id)
                 && !graph.outputs.contains(id)
                 && !graph.inputs.contains(id)
         })

@@ -71,7 +71,7 @@ pub fn merge_reshapes(graph: &mut Graph, id: NodeId) -> bool {
         let value = Value {
             dtype: Some(tensor.dtype),
             facts: of_tensor(&tensor),
-            tensor: Some(tensor),
+            tensor: Some(tensor.into()),
             ..Value::new(graph.free_name(&format!("{}:shape", node.name)))
         };
         let Ok(shape) = graph.add_value(value) else { return false };

@@ -176,7 +176,9 @@ impl Writer<'_> {
     fn constant(&mut self, tensor: Tensor) -> Option<ValueId> {
         let (dtype, facts) = (Some(tensor.dtype), of_tensor(&tensor));
         let name = self.graph.free_name(&format!("{}/constant", self.name));
-        self.graph.add_value(Value { dtype, facts, tensor: Some(tensor), ..Value::new(name) }).ok()
+        self.graph
+            .add_value(Value { dtype, facts, tensor: Some(tensor.into()), ..Value::new(name) })
+            .ok()
     }
 
     /// Adds a node, named after its output and its operator.
@@ -204,7 +206,7 @@ impl Writer<'_> {
             return Some(known);
         }
         let copy = Value { tensor: None, facts: Facts::unknown("captured"), ..source.clone() };
-        self.graph.add_value(Value { carry: bytes::Bytes::new(), ..copy }).ok()
+        self.graph.add_value(Value { carry: Box::default(), ..copy }).ok()
     }
 
     /// `to` from what was stacked along axis 0.

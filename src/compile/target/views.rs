@@ -62,7 +62,7 @@ fn apply(graph: &mut Graph, id: NodeId, change: Change) -> Option<()> {
     let shape = Value {
         dtype: Some(tensor.dtype),
         facts: of_tensor(&tensor),
-        tensor: Some(tensor),
+        tensor: Some(tensor.into()),
         ..Value::new(graph.free_name(&format!("{name}:shape")))
     };
     let shape = graph.add_value(shape).ok()?;

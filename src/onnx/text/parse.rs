@@ -358,7 +358,7 @@ impl<'a> Parser<'a> {
         if self.eat('=') {
             let typ = typ.ok_or_else(|| self.wrong(at, "a constant needs a type"))?;
             let tensor = self.tensor(&typ, at)?;
-            if build.graph.value_mut(id).tensor.replace(tensor).is_some() {
+            if build.graph.value_mut(id).tensor.replace(tensor.into()).is_some() {
                 return Err(self.wrong(name_at, "this name has data already"));
             }
         }
