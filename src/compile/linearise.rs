@@ -6,10 +6,11 @@ use std::ops::Range;
 
 use super::build::{Emit, Expr};
 use super::fuse::{Fused, fuse};
+use super::infinities::Infinities;
 use super::linear::{Program, Step, Sum, Var, VarId};
 use super::rules::{self, Constant};
 use crate::error::{Error, Result};
-use crate::graph::{Attr, Dim, Graph, NodeId, Reach, Tensor, ValueId};
+use crate::graph::{Dim, NodeId, Reach, ValueId};
 
 /// The switched network of a graph, from one input to some layers.
 pub struct Linearised {
@@ -22,14 +23,10 @@ pub struct Linearised {
     /// The change of each value of the model that has one.
     pub vars: HashMap<ValueId, VarId>,
     affine: Vec<Affine>,
-    infinite: Reach,
+    infinities: Infinities,
     /// The steps of every operator, before any were fused.
     operators: Option<Program>,
 }
-
-/// The largest constant that is searched for infinities, in bytes: masks are smaller, and weights
-/// have none.
-const LARGEST_MASK: usize = 1 << 26;
 
 /// What an operator adds to its linear map.
 struct Affine {
@@ -82,41 +79,15 @@ pub fn linearise(
     };
     let layers = layers.iter().map(reached).collect::<Result<_>>()?;
     e.check()?;
-    let infinite = e.graph(behind_infinities);
     Ok(Linearised {
         program: program.into_inner(),
         input: start,
         layers,
         vars,
         affine,
-        infinite,
+        infinities: e.graph(Infinities::of),
         operators: None,
     })
-}
-
-/// Functions that are infinite at inputs that a model may well have, and that others bring back into
-/// the range, as `1/(1 + exp(−x))` does.
-const OVERFLOWING: [&str; 4] = ["Cosh", "Exp", "Log", "Sinh"];
-
-/// Everything that is computed from constants with infinite elements, such as attention masks, or
-/// through a function of the model that may overflow.
-fn behind_infinities(graph: &Graph) -> Reach {
-    let infinite = |tensor: &Tensor| tensor.bytes().len() <= LARGEST_MASK && tensor.has_infinity();
-    let initializers = graph
-        .values()
-        .filter(|(_, value)| value.tensor.as_deref().is_some_and(infinite))
-        .map(|(id, _)| id);
-    let filled = graph.nodes().filter_map(|(_, node)| match node.attr("value") {
-        Some(Attr::Tensor(tensor)) if infinite(tensor) => node.output(0),
-        _ => node
-            .output(0)
-            .filter(|&y| OVERFLOWING.contains(&node.op.as_str()) && !is_emitted(graph, y)),
-    });
-    graph.descendants(initializers.chain(filled))
-}
-
-fn is_emitted(graph: &Graph, value: ValueId) -> bool {
-    graph.value(value).name.starts_with("slp/")
 }
 
 fn linearise_node(
@@ -178,22 +149,27 @@ impl Linearised {
         let kept = kept.chain(self.vars.values().copied().filter(|_| all));
         let added = self.affine.iter().map(|affine| affine.output);
         let Fused { program, moved } = fuse(e, &self.program, kept, added);
+        let moved: HashMap<_, _> =
+            moved.into_iter().map(|(from, to, factor)| (from, (to, factor))).collect();
         for affine in &mut self.affine {
-            let of = |(from, _, _): &&(VarId, VarId, ValueId)| *from == affine.output;
-            affine.moved = moved.iter().find(of).map(|&(_, to, factor)| (to, factor));
+            affine.moved = moved.get(&affine.output).copied();
         }
         self.operators = Some(std::mem::replace(&mut self.program, program));
     }
 
     /// The constant part of every operator that has one, in topological order.
     pub fn terms<'e>(&self, e: &'e Emit) -> Vec<Term<'e>> {
+        let program = self.operators.as_ref().unwrap_or(&self.program);
+        let mut values = vec![None; program.var_count()];
         self.affine
             .iter()
             .map(|affine| {
                 e.scope(&e.graph(|graph| graph.label(affine.node).to_owned()));
                 let value = match affine.constant {
                     Constant::Value(value) => e.expr(value),
-                    Constant::Zero | Constant::Remainder => self.remainder(e, affine),
+                    Constant::Zero | Constant::Remainder => {
+                        self.remainder(e, affine, program, &mut values)
+                    }
                 };
                 let dtype = self.program.var(affine.output).dtype;
                 let value = self.finite(value.cast(dtype));
@@ -211,34 +187,34 @@ impl Linearised {
     /// The value with 0 for its infinities, where it may have any: whatever masks with an infinity
     /// gives it the weight 0, and 0·∞ would be no number.
     fn finite<'e>(&self, value: Expr<'e>) -> Expr<'e> {
-        let may = value.e.graph(|graph| self.may_be_infinite(graph, value.id));
+        let may = value.e.graph(|graph| self.infinities.reach(graph, value.id));
         if may { value.finite() } else { value }
     }
 
-    /// Whether a value, maybe one emitted since, is computed from infinite constants.
-    fn may_be_infinite(&self, graph: &Graph, value: ValueId) -> bool {
-        self.infinite.has_value(value)
-            || (is_emitted(graph, value)
-                && graph.producer(value).is_some_and(|id| {
-                    let mut inputs = graph.node(id).inputs.iter().flatten();
-                    inputs.any(|&input| self.may_be_infinite(graph, input))
-                }))
-    }
-
     /// `y − L(x)`: the operator's linear map, applied to its own inputs, taken from its output.
-    fn remainder<'e>(&self, e: &'e Emit, affine: &Affine) -> Expr<'e> {
+    ///
+    /// `values` has an entry per variable of `program`, none before and after.
+    fn remainder<'e>(
+        &self,
+        e: &'e Emit,
+        affine: &Affine,
+        program: &Program,
+        values: &mut [Option<Expr<'e>>],
+    ) -> Expr<'e> {
         let one = Dim::Value(1);
-        let program = self.operators.as_ref().unwrap_or(&self.program);
-        let mut values: Vec<Option<Expr>> = vec![None; program.var_count()];
         for &(var, value) in &affine.inputs {
             let dims = program.var(var).seeded(&one);
             let x = e.expr(value).cast(program.var(var).dtype);
             values[var.0] = Some(self.finite(x).reshape(&dims));
         }
-        program.push(e, &program.steps()[affine.steps.clone()], &one, &mut values);
+        let steps = &program.steps()[affine.steps.clone()];
+        program.push(e, steps, &one, values);
+        let linear = values[affine.output.0];
+        let set = affine.inputs.iter().map(|(var, _)| var);
+        set.chain(steps.iter().flat_map(|step| &step.outputs)).for_each(|v| values[v.0] = None);
         let var = program.var(affine.output);
         let y = e.expr(affine.value).cast(var.dtype);
-        match values[affine.output.0] {
+        match linear {
             Some(linear) => y - linear.reshape(&var.dims),
             None => y,
         }

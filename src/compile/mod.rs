@@ -5,6 +5,7 @@ pub mod blocks;
 pub mod build;
 mod fuse;
 pub mod infer;
+mod infinities;
 mod layers;
 pub mod linear;
 pub mod linearise;

@@ -30,9 +30,7 @@ pub struct Size {
 pub fn measure(model: &Model, emitter: &mut Emitter) -> Result<Size> {
     if model.opsets.is_empty() {
         let what = "the model names no operator set, and no file may be without one";
-        return Err(
-            Error::request(what).help("begin its text with <opset_import: [\"\" : 18]>")
-        );
+        return Err(Error::request(what).help("begin its text with <opset_import: [\"\" : 18]>"));
     }
     let mut graph = Count(0);
     put_graph(&model.graph, emitter, &mut graph)?;
