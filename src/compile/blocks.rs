@@ -5,7 +5,7 @@
 //! stacks what were the outputs. What does not depend on the block, the forward pass and the masks, stays
 //! outside and is computed once. Invariant: no node of the model itself is moved.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use super::build::{Emit, Expr};
 use super::simplify::remove_unused_constants;
@@ -192,12 +192,12 @@ fn body(graph: &Graph, ends: &Ends) -> Result<Graph> {
     Ok(body)
 }
 
-/// The nodes outside that make kernels of the convolutions inside from constants. Runtimes lay a kernel
-/// out beforehand only where it is made beside the convolution.
-fn kernels(graph: &Graph, reach: &Reach) -> HashSet<NodeId> {
+/// The nodes outside that make kernels of the convolutions inside from constants, in the same order in
+/// every run. Runtimes lay a kernel out beforehand only where it is made beside the convolution.
+fn kernels(graph: &Graph, reach: &Reach) -> BTreeSet<NodeId> {
     let convolutions = graph.nodes().filter(|(id, node)| reach.has_node(*id) && node.is("Conv"));
     let made = convolutions.filter_map(|(_, node)| graph.producer(node.input(1)?));
-    let mut found = HashSet::new();
+    let mut found = BTreeSet::new();
     for id in made {
         from_constants(graph, id, &mut found);
     }
@@ -205,9 +205,9 @@ fn kernels(graph: &Graph, reach: &Reach) -> HashSet<NodeId> {
 }
 
 /// Whether a node depends on constants alone; it and those before it are added to `found`.
-fn from_constants(graph: &Graph, id: NodeId, found: &mut HashSet<NodeId>) -> bool {
+fn from_constants(graph: &Graph, id: NodeId, found: &mut BTreeSet<NodeId>) -> bool {
     let node = graph.node(id);
-    let constant = |value: &ValueId, found: &mut HashSet<NodeId>| {
+    let constant = |value: &ValueId, found: &mut BTreeSet<NodeId>| {
         graph.value(*value).tensor.is_some()
             || graph.producer(*value).is_some_and(|id| from_constants(graph, id, found))
     };
@@ -267,7 +267,7 @@ fn copy_node(
 }
 
 /// Removes those of the nodes that nothing reads any more.
-fn remove_idle(graph: &mut Graph, mut nodes: HashSet<NodeId>) {
+fn remove_idle(graph: &mut Graph, mut nodes: BTreeSet<NodeId>) {
     loop {
         let read =
             |value: &ValueId| !graph.consumers(*value).is_empty() || graph.outputs.contains(value);

@@ -26,11 +26,9 @@ impl Infinities {
     pub fn of(graph: &Graph) -> Self {
         let small = |tensor: &Tensor| tensor.dtype.is_float() && may_be_mask(tensor);
         let masks = graph.values().filter(|(_, v)| v.tensor.as_deref().is_some_and(small));
-        let filled = graph.nodes().filter_map(|(_, node)| match node.attr("value") {
-            Some(Attr::Tensor(tensor)) if is_infinite(tensor) => Some((node.output(0)?, true)),
-            _ => None,
-        });
-        Self { masks: masks.map(|(id, _)| id).collect(), known: RefCell::new(filled.collect()) }
+        let made = graph.nodes().filter(|(_, node)| makes_infinities(graph, node));
+        let made = made.filter_map(|(_, node)| Some((node.output(0)?, true)));
+        Self { masks: masks.map(|(id, _)| id).collect(), known: RefCell::new(made.collect()) }
     }
 
     /// Whether `value`, maybe one added since, is computed from an infinite constant or what may overflow.
