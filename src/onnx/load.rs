@@ -1,6 +1,7 @@
 //! A model from its file.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::path::Path;
 
 use bytes::Bytes;
@@ -67,7 +68,7 @@ pub fn load_bytes(bytes: Bytes, folder: Option<&Path>) -> Result<Model> {
         metadata: std::mem::take(&mut proto.metadata_props).into_iter().map(pair).collect(),
         carry: pack(&proto),
         source: None,
-        hash: hexadecimal(&Sha256::digest(&bytes)),
+        hash: sha256(&bytes),
         bytes,
     })
 }
@@ -152,6 +153,12 @@ fn function(mut proto: FunctionProto, folder: &mut Folder) -> Result<Function> {
     })
 }
 
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+/// The SHA-256 of `bytes` in hexadecimal digits.
+fn sha256(bytes: &[u8]) -> String {
+    let mut hash = Sha256::new();
+    let Ok(()) = map::by_windows::<Infallible>(bytes, |window| {
+        hash.update(window);
+        Ok(())
+    });
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }

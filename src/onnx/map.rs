@@ -3,11 +3,28 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::buf::UninitSlice;
 use bytes::{Buf, BufMut, Bytes};
+use memmap2::Mmap;
 
 use crate::error::{Error, Result};
+
+/// How much of a mapped file is in memory at a time while all of it is read.
+const WINDOW: usize = 1 << 22;
+
+/// The files that are mapped now.
+static MAPS: Mutex<Vec<Weak<Mmap>>> = Mutex::new(Vec::new());
+
+/// A mapped file as the owner of its bytes.
+struct Mapped(Arc<Mmap>);
+
+impl AsRef<[u8]> for Mapped {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
 
 /// The file as bytes that are read when they are touched.
 ///
@@ -26,8 +43,43 @@ pub fn map(path: &Path) -> Result<Bytes> {
     // SAFETY: the map is private and read-only, and `Bytes` owns it for as long as any window of
     // it lives. Another program that truncates the file meanwhile ends this one, as with every
     // memory-mapped reader; this program replaces files by renaming and never truncates one.
-    let map = unsafe { memmap2::Mmap::map(&file) }.map_err(fail)?;
-    Ok(Bytes::from_owner(map))
+    let map = Arc::new(unsafe { Mmap::map(&file) }.map_err(fail)?);
+    let mut maps = MAPS.lock().unwrap_or_else(PoisonError::into_inner);
+    maps.retain(|map| map.strong_count() > 0);
+    maps.push(Arc::downgrade(&map));
+    Ok(Bytes::from_owner(Mapped(map)))
+}
+
+/// Hands `bytes` on window by window. Those of a mapped file leave the memory of this process again after
+/// each, so that reading all of a large file holds little of it.
+///
+/// # Errors
+/// What `take` fails with.
+pub fn by_windows<E>(bytes: &[u8], mut take: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+    for window in bytes.chunks(WINDOW) {
+        take(window)?;
+        let_go(window);
+    }
+    Ok(())
+}
+
+/// Takes the pages of `window` out of memory, where it lies in a mapped file; a reader gets them again.
+fn let_go(window: &[u8]) {
+    #[cfg(unix)]
+    {
+        let maps = MAPS.lock().unwrap_or_else(PoisonError::into_inner);
+        let within = |map: &Arc<Mmap>| {
+            let at = (window.as_ptr() as usize).checked_sub(map.as_ptr() as usize)?;
+            (at.checked_add(window.len())? <= map.len()).then_some(at)
+        };
+        let maps = maps.iter().filter_map(Weak::upgrade);
+        if let Some((map, at)) = maps.filter_map(|map| within(&map).map(|at| (map, at))).next() {
+            // SAFETY: the map is of a file and read-only, so nothing in it is lost: who touches a page again
+            // reads it from the file. A kernel that refuses keeps the pages, which does no harm.
+            let advice = memmap2::UncheckedAdvice::DontNeed;
+            let _ = unsafe { map.unchecked_advise_range(advice, at, window.len()) };
+        }
+    }
 }
 
 /// A buffer that hands everything put into it on to a writer.
@@ -93,7 +145,7 @@ unsafe impl BufMut for Through<'_> {
         }
         if bytes.len() > self.chunk.len() {
             if self.failure.is_none() {
-                self.failure = self.writer.write_all(bytes).err();
+                self.failure = by_windows(bytes, |window| self.writer.write_all(window)).err();
                 self.written += bytes.len() as u64;
             }
         } else {

@@ -116,3 +116,20 @@ fn the_parts_of_a_message_stand_in_the_order_of_their_numbers() {
     assert!(!message.functions.is_empty() && !message.metadata_props.is_empty());
     assert_eq!(message.encode_to_vec(), bytes);
 }
+
+#[test]
+fn pages_that_were_let_go_are_read_again() {
+    let contents: Vec<u8> = (0..9_000_000).map(|i| (i % 251) as u8).collect();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&file, &contents).unwrap();
+    let mapped = map::map(file.path()).unwrap();
+    for bytes in [&mapped[..], &mapped[5..8_999_999], &contents] {
+        let mut seen = Vec::new();
+        let Ok(()) = map::by_windows::<std::convert::Infallible>(bytes, |window| {
+            seen.extend_from_slice(window);
+            Ok(())
+        });
+        assert!(seen == bytes);
+    }
+    assert!(mapped == contents);
+}

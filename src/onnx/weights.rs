@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::emit::folder;
 use super::external::inside;
+use super::map::by_windows;
 use super::message::entry;
 use super::proto::StringStringEntryProto;
 use crate::error::{Error, Result};
@@ -170,7 +171,7 @@ impl Plan {
         let mut at = 0;
         for (offset, bytes) in &self.parts {
             io::copy(&mut io::Read::take(io::repeat(0), offset - at), writer)?;
-            writer.write_all(bytes)?;
+            by_windows(bytes, |window| writer.write_all(window))?;
             at = offset + bytes.len() as u64;
         }
         writer.flush().map(|()| at)
