@@ -9,7 +9,8 @@ use std::rc::Rc;
 
 use super::build::{Emit, Expr};
 use super::linear::{
-    Concat, Conv, Gated, Lower, MatMul, Program, Scale, Side, Step, Sum, Var, VarId, Winners,
+    Concat, Conv, Gated, Linear, Lower, MatMul, Program, Scale, Side, Step, Sum, Var, VarId,
+    Winners,
 };
 use crate::graph::{DataType, Dim, Graph, NodeId, ValueId, fixed};
 
@@ -88,7 +89,8 @@ impl<'e> Fuse<'e> {
         }
     }
 
-    /// b⊙(a⊙x) = (a·b)⊙x, and b⊙(k∗x) = (b·k)∗x for a kernel k and one number b a channel.
+    /// b⊙(a⊙x) = (a·b)⊙x, b⊙(a⊙Wx) = (a·b)⊙Wx as one step, and b⊙(k∗x) = (b·k)∗x for a kernel k and one
+    /// number b a channel.
     fn scale(&mut self, step: &Step, b: ValueId) -> bool {
         let Some((at, before)) = self.before(step.inputs[0]) else { return false };
         let output = step.outputs[0];
@@ -97,6 +99,14 @@ impl<'e> Fuse<'e> {
             let product = self.factor(a, output) * self.factor(b, output);
             self.steps[at] = None;
             self.scaled(step.node, product, before.inputs[0], output);
+            return true;
+        }
+        if let Some(winners) = map.downcast_ref::<Winners>() {
+            let b = self.factor(b, output);
+            let factor = winners.factor.map_or(b, |a| self.factor(a, output) * b).id;
+            let map = Rc::new(Winners { factor: Some(factor), ..winners.clone() });
+            self.steps[at] = None;
+            self.push(Step { map, outputs: vec![output], ..before });
             return true;
         }
         let conv = map.downcast_ref::<Conv>();
@@ -168,11 +178,12 @@ impl<'e> Fuse<'e> {
         if own[own.len().saturating_sub(spatial)..].iter().all(|d| fixed(d) == Some(1)) {
             return Some(a);
         }
+        let map: &dyn Any = &*step.map;
+        let winners = Winners { factor: None, ..map.downcast_ref::<Winners>()?.clone() };
         let seeds = Dim::Value(1);
         let x = a.expand(&input.dims).reshape(&input.seeded(&seeds));
         let at = Lower { e: self.e, seeds, inputs: vec![input], output, outputs: vec![output] };
-        let won = step.map.forward(&at, &[Some(x)]).into_iter().next()??;
-        Some(won.reshape(&output.dims))
+        Some(Linear::forward(&winners, &at, &[Some(x)]).reshape(&output.dims))
     }
 
     /// \[a⊙x, b⊙y] = \[a, b]⊙\[x, y], where another rule takes it from there.

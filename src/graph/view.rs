@@ -63,6 +63,18 @@ impl<T: Clone> View<T> {
         })
     }
 
+    /// Repeated along axes that are missing or of size 1, to the dimensions `to`.
+    #[must_use]
+    pub fn expanded(&self, to: &[i64]) -> Option<Self> {
+        let missing = to.len().checked_sub(self.dims.len())?;
+        let mut strides = vec![0; missing];
+        for ((&dim, &stride), &wanted) in self.dims.iter().zip(&self.strides).zip(&to[missing..]) {
+            strides.push(if dim == wanted { stride } else { 0 });
+            (dim == wanted || dim == 1).then_some(())?;
+        }
+        Some(Self { dims: to.to_vec(), strides, ..self.clone() })
+    }
+
     /// As the operator Slice; `rest` are the axes and the steps, where they are given. None where
     /// nothing is left.
     #[must_use]

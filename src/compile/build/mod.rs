@@ -6,6 +6,7 @@
 //! unknown shape, and [`Emit::finish`] gives the first error.
 
 mod expr;
+mod known;
 mod nested;
 
 use std::cell::RefCell;
@@ -189,8 +190,11 @@ impl Emit {
         self.constant(Tensor::int(value))
     }
 
-    /// Emits a node with one output.
+    /// Emits a node with one output, unless it is a constant known beforehand.
     pub fn op(&self, op: &str, inputs: &[Expr<'_>], attributes: &[(&str, Attr)]) -> Expr<'_> {
+        if let Some(known) = self.computed(op, inputs, attributes) {
+            return known;
+        }
         let inputs: Vec<_> = inputs.iter().map(|x| Some(x.id)).collect();
         self.node(op, &inputs, attributes, 1)[0]
     }

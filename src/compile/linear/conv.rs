@@ -117,6 +117,11 @@ impl Linear for Conv {
         let channels = size(&inputs[0].dims[1..2]) / self.group as f64;
         size(&output.dims) * channels * self.geometry.elements()
     }
+
+    fn weights(&self, inputs: &[&Var], output: &Var, size: &dyn Fn(&[Dim]) -> f64) -> f64 {
+        let channels = size(&inputs[0].dims[1..2]) * size(&output.dims[1..2]);
+        channels / self.group as f64 * self.geometry.elements()
+    }
 }
 
 impl Local for Conv {
@@ -177,6 +182,11 @@ impl Linear for ConvTranspose {
     fn products(&self, inputs: &[&Var], output: &Var, size: &dyn Fn(&[Dim]) -> f64) -> f64 {
         let channels = size(&output.dims[1..2]) / self.group as f64;
         size(&inputs[0].dims) * channels * self.geometry.elements()
+    }
+
+    fn weights(&self, inputs: &[&Var], output: &Var, size: &dyn Fn(&[Dim]) -> f64) -> f64 {
+        let channels = size(&inputs[0].dims[1..2]) * size(&output.dims[1..2]);
+        channels / self.group as f64 * self.geometry.elements()
     }
 }
 

@@ -105,6 +105,10 @@ impl Linear for Gated {
     fn products(&self, inputs: &[&Var], output: &Var, size: &dyn Fn(&[Dim]) -> f64) -> f64 {
         Linear::products(&self.product, inputs, output, size)
     }
+
+    fn weights(&self, inputs: &[&Var], output: &Var, size: &dyn Fn(&[Dim]) -> f64) -> f64 {
+        Linear::weights(&self.product, inputs, output, size)
+    }
 }
 
 impl Local for Gated {

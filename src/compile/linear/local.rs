@@ -6,6 +6,8 @@
 //! layers, for whose neurons all of space is one position. Invariant: what a window holds outside its
 //! variable is zero.
 
+use std::collections::HashMap;
+
 use super::{Lower, Var};
 use crate::compile::build::{Emit, Expr};
 use crate::graph::{DataType, Dim, fixed};
@@ -216,15 +218,58 @@ impl<'e> Place<'e> {
         still && span.start == 0 && span.length == size
     }
 
-    /// Every position of the layer, one after another, and which of them each neuron has, `[K]`.
+    /// The positions that neurons have, each once, and which of them each neuron has, `[K]`; none where
+    /// few neurons share one.
     fn table(&self) -> Option<(Self, Expr<'e>)> {
-        let e = self.e;
         let same = self.positions.iter().all(|p| fixed(&p.dims()[1]) == Some(1));
-        if !self.crowded || !same || self.positions.is_empty() {
+        if !same || self.positions.is_empty() {
             return None;
         }
+        let known: Option<Vec<Vec<i64>>> = self.positions.iter().map(|p| p.as_ints()).collect();
+        let (positions, number) = match known {
+            Some(known) => self.distinct(&known)?,
+            None => self.every().filter(|_| self.crowded)?,
+        };
+        let all = Self {
+            e: self.e,
+            count: positions[0].dims()[0].clone(),
+            samples: self.samples.clone(),
+            positions,
+            counts: self.counts.clone(),
+            crowded: false,
+            whole: false,
+        };
+        Some((all, number))
+    }
+
+    /// The distinct ones of positions that are known, an entry an axis, and the number of each neuron's.
+    fn distinct(&self, known: &[Vec<i64>]) -> Option<(Vec<Expr<'e>>, Expr<'e>)> {
+        let count = known[0].len();
+        let own = |k: usize| known.iter().map(|axis| axis[k]).collect::<Vec<i64>>();
+        let mut first = HashMap::new();
+        let mut found: Vec<Vec<i64>> = Vec::new();
+        let mut numbers = Vec::new();
+        for position in (0..count).map(own) {
+            let number = *first.entry(position.clone()).or_insert(found.len());
+            if number == found.len() {
+                found.push(position);
+            }
+            numbers.push(number as i64);
+        }
+        let dims = [Dim::Value(found.len() as i32), Dim::Value(1)];
+        let along = |axis: usize| {
+            let list: Vec<i64> = found.iter().map(|position| position[axis]).collect();
+            self.e.ints(&list).reshape(&dims)
+        };
+        let shared = 2 * found.len() <= count;
+        shared.then(|| ((0..known.len()).map(along).collect(), self.e.ints(&numbers)))
+    }
+
+    /// Every position of the layer, one after another, and the number of each neuron's.
+    fn every(&self) -> Option<(Vec<Expr<'e>>, Expr<'e>)> {
+        let e = self.e;
         let count = Dim::Value(self.counts.iter().product::<i64>() as i32);
-        let mut rest = e.range(&count).reshape(&[count.clone(), Dim::Value(1)]);
+        let mut rest = e.range(&count).reshape(&[count, Dim::Value(1)]);
         let (mut positions, mut number, mut stride) = (Vec::new(), None, 1);
         for (&position, &size) in self.positions.iter().zip(&self.counts).rev() {
             positions.insert(0, rest.binary("Mod", e.int(size)));
@@ -233,16 +278,7 @@ impl<'e> Place<'e> {
             number = Some(number.map_or(part, |sum: Expr<'e>| sum + part));
             stride *= size;
         }
-        let all = Self {
-            e,
-            count,
-            samples: self.samples.clone(),
-            positions,
-            counts: self.counts.clone(),
-            crowded: false,
-            whole: false,
-        };
-        Some((all, number?.reshape(std::slice::from_ref(&self.count))))
+        Some((positions, number?.reshape(std::slice::from_ref(&self.count))))
     }
 
     /// What the windows hold of a value that broadcasts to the variable: `[K, n, C, w…]`, of size 1
@@ -269,13 +305,14 @@ impl<'e> Place<'e> {
             own.insert(0, one);
             return value.reshape(&own);
         }
-        let elements = windows.iter().map(|w| w.length).chain(self.counts.iter().copied());
+        let elements = windows.iter().map(|w| w.length);
         let elements = elements.fold(fixed(&own[1]).unwrap_or(1), i64::saturating_mul);
         if channel.is_none()
-            && elements <= TABLE
             && let Some((all, number)) = self.table()
+            && fixed(&all.count).is_some_and(|count| elements.saturating_mul(count) <= TABLE)
         {
-            return all.patch(value, var, windows, None).gather(number, 0);
+            let patches = all.patch(value, var, windows, None);
+            return if fixed(&all.count) == Some(1) { patches } else { patches.gather(number, 0) };
         }
         let mut out: Vec<Dim> = vec![one.clone(); own.len() - 2];
         let (numbers, space) = if flat {

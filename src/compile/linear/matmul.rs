@@ -51,9 +51,12 @@ impl Linear for MatMul {
     }
 
     fn products(&self, inputs: &[&Var], output: &Var, size: &dyn Fn(&[Dim]) -> f64) -> f64 {
-        let behind = if self.side == Side::Right { 1 } else { 2 };
-        let axis = inputs[0].dims.len().saturating_sub(behind);
-        size(&output.dims) * inputs[0].dims.get(axis).map_or(1.0, |d| size(std::slice::from_ref(d)))
+        size(&output.dims) * self.contracted(inputs[0], size)
+    }
+
+    fn weights(&self, inputs: &[&Var], output: &Var, size: &dyn Fn(&[Dim]) -> f64) -> f64 {
+        let kept = self.axis(output).map_or(1.0, |d| size(std::slice::from_ref(d)));
+        kept * self.contracted(inputs[0], size)
     }
 }
 
@@ -91,6 +94,17 @@ impl Local for MatMul {
 }
 
 impl MatMul {
+    /// The axis of an operand or product that the matrix takes the place of.
+    fn axis<'v>(&self, var: &'v Var) -> Option<&'v Dim> {
+        let behind = if self.side == Side::Right { 1 } else { 2 };
+        var.dims.iter().rev().nth(behind - 1)
+    }
+
+    /// The number of terms of each element of the product.
+    fn contracted(&self, input: &Var, size: &dyn Fn(&[Dim]) -> f64) -> f64 {
+        self.axis(input).map_or(1.0, |d| size(std::slice::from_ref(d)))
+    }
+
     fn product<'e>(&self, at: &Lower<'e, '_>, x: Expr<'e>, transpose: bool) -> Expr<'e> {
         self.of(x, at.coefficient(self.matrix), transpose)
     }

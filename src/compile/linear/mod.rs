@@ -95,6 +95,12 @@ pub trait Linear: Debug + Any {
         0.0
     }
 
+    /// The elements of the weights that are read once for all seeds, counted as in `products`.
+    fn weights(&self, inputs: &[&Var], output: &Var, size: &dyn Fn(&[Dim]) -> f64) -> f64 {
+        let _ = (inputs, output, size);
+        0.0
+    }
+
     /// Whether elements are placed by index, which is dearer than moving them.
     fn scatters(&self) -> bool {
         false
@@ -126,6 +132,12 @@ pub trait Map: Debug + Any {
 
     /// The multiply-adds of one seed, in either direction; `size` counts the elements of dimensions.
     fn products(&self, inputs: &[&Var], output: &Var, size: &dyn Fn(&[Dim]) -> f64) -> f64 {
+        let _ = (inputs, output, size);
+        0.0
+    }
+
+    /// The elements of the weights that are read once for all seeds, counted as in `products`.
+    fn weights(&self, inputs: &[&Var], output: &Var, size: &dyn Fn(&[Dim]) -> f64) -> f64 {
         let _ = (inputs, output, size);
         0.0
     }
@@ -167,6 +179,10 @@ impl<T: Linear> Map for T {
 
     fn products(&self, inputs: &[&Var], output: &Var, size: &dyn Fn(&[Dim]) -> f64) -> f64 {
         Linear::products(self, inputs, output, size)
+    }
+
+    fn weights(&self, inputs: &[&Var], output: &Var, size: &dyn Fn(&[Dim]) -> f64) -> f64 {
+        Linear::weights(self, inputs, output, size)
     }
 
     fn scatters(&self) -> bool {

@@ -9,12 +9,14 @@ use crate::graph::{Dim, ValueId, fixed};
 /// The winners of pooling windows: element `i` of the output is element `indices[i]` of the whole
 /// input in row-major order, always of the same sample and channel, as MaxPool's `Indices` are.
 /// Transposed: each element is added to its winner.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Winners {
     /// The int64 indices, of the output's dimensions.
     pub indices: ValueId,
     /// The windows, where they are known.
     pub geometry: Option<Geometry>,
+    /// What the winners are multiplied by, of dimensions that broadcast to those of the output.
+    pub factor: Option<ValueId>,
 }
 
 impl Linear for Winners {
@@ -26,7 +28,7 @@ impl Linear for Winners {
         let flat = [at.seeds.clone(), at.e.product(&at.inputs[0].dims)];
         let count = at.e.product(&at.output.dims);
         let indices = at.e.expr(self.indices).reshape(&[count]);
-        only(x).reshape(&flat).gather(indices, 1).reshape(&at.out_dims())
+        self.scaled(at, only(x).reshape(&flat).gather(indices, 1).reshape(&at.out_dims()))
     }
 
     fn transposed<'e>(&self, at: &Lower<'e, '_>, dy: Expr<'e>) -> Vec<Expr<'e>> {
@@ -37,7 +39,7 @@ impl Linear for Winners {
         let flat_in = [at.seeds.clone(), at.e.product(&at.inputs[0].dims)];
         let flat_out = [at.seeds.clone(), at.e.product(&at.output.dims)];
         let indices = at.e.expr(self.indices);
-        let sum = scatter(dy.reshape(&flat_out), indices, 1, &flat_in);
+        let sum = scatter(self.scaled(at, dy).reshape(&flat_out), indices, 1, &flat_in);
         vec![sum.reshape(&at.in_dims(0))]
     }
 
@@ -70,12 +72,21 @@ impl Winners {
         (tiles && known && near).then_some(&it.strides)
     }
 
-    /// 1 at the winners and 0 elsewhere, of the input's dimensions.
+    /// A tangent or cotangent of the output times the factor.
+    fn scaled<'e>(&self, at: &Lower<'e, '_>, y: Expr<'e>) -> Expr<'e> {
+        self.factor.map_or(y, |factor| y * at.coefficient(factor))
+    }
+
+    /// The factors at the winners and 0 elsewhere, of the input's dimensions.
     fn mask<'e>(&self, at: &Lower<'e, '_>) -> Expr<'e> {
         let one = Dim::Value(1);
         let [flat_in, flat_out] = [at.inputs[0], at.output].map(|v| at.e.product(&v.dims));
-        let ones = Expr::filled(at.e, at.output.dtype, 1.0, &[one.clone(), flat_out]);
-        let mask = scatter(ones, at.e.expr(self.indices), 1, &[one, flat_in]);
+        let flat = [one.clone(), flat_out];
+        let factors = match self.factor {
+            Some(factor) => at.coefficient(factor).expand(&at.output.dims).reshape(&flat),
+            None => Expr::filled(at.e, at.output.dtype, 1.0, &flat),
+        };
+        let mask = scatter(factors, at.e.expr(self.indices), 1, &[one, flat_in]);
         mask.reshape(&at.inputs[0].dims)
     }
 
@@ -95,7 +106,11 @@ impl Winners {
         let size: i64 = lengths.iter().product();
         // What is outside the output has no winner; it is zero, and zero may be added anywhere.
         let winners = winners.binary("Max", e.int(0)).binary("Min", e.int(size - 1));
-        let from = place.all_neurons(dy).value;
+        let mut from = place.all_neurons(dy).value;
+        if let Some(factor) = self.factor {
+            let factor = at.coefficient(factor);
+            from = from * place.patch(factor, at.output, windows.output, dy.channel);
+        }
         let mut dims = winners.dims();
         let count = e.product(&dims[3..]);
         dims.truncate(3);

@@ -50,6 +50,8 @@ pub struct Cost {
     pub bytes: f64,
     /// Bytes of the tensors it reads and writes that depend on the seed.
     pub held: f64,
+    /// Bytes of weights that it reads, once for all seeds of a block.
+    pub weights: f64,
 }
 
 impl Cost {
@@ -70,6 +72,7 @@ impl std::iter::Sum for Cost {
             products: a.products + b.products,
             bytes: a.bytes + b.bytes,
             held: a.held.max(b.held),
+            weights: a.weights + b.weights,
         })
     }
 }
@@ -120,10 +123,14 @@ fn of(program: &Program, step: &Step, assumed: &Assumed, sight: &dyn Fn(VarId) -
     let size = |var: &Var| assumed.elements(&var.dims) * var.dtype.bits() as f64 / 8.0;
     let held: f64 = inputs.iter().chain(&outputs).map(size).sum();
     let all: Vec<&Var> = inputs.iter().collect();
-    let products = match outputs.first() {
-        Some(output) if !taken => step.map.products(&all, output, &|d| assumed.elements(d)),
-        _ => 0.0,
+    let elements = |dims: &[Dim]| assumed.elements(dims);
+    let (products, weights) = match outputs.first() {
+        Some(output) if !taken => {
+            let weights = step.map.weights(&all, output, &elements);
+            (step.map.products(&all, output, &elements), weights * output.dtype.bits() as f64 / 8.0)
+        }
+        _ => (0.0, 0.0),
     };
     let dearer = if step.map.scatters() { SCATTER } else { 1.0 };
-    Cost { products, bytes: held * dearer, held }
+    Cost { products, bytes: held * dearer, held, weights }
 }

@@ -13,6 +13,9 @@ const WORKING_SET: f64 = 16e6;
 const AT_ONCE: f64 = 48e6;
 /// Both, where a cache does not hold two neurons, so that blocks only limit the memory.
 const BEYOND_CACHE: f64 = 256e6;
+/// How many times as much as weights a block moves of its rows, where memory allows: weights are read
+/// again for each block.
+const OVER_WEIGHTS: f64 = 8.0;
 /// Tensors of a row's size that its projections need besides the outputs.
 const ROWS: f64 = 4.0;
 
@@ -96,11 +99,14 @@ impl Estimate {
         let left_in_blocks = left - self.outputs() - stacked;
         // Where little but the rows themselves is held, blocks only copy them once more.
         let light = self.back.iter().all(|costs| total(costs).held <= self.row);
-        let block = |(layer, need): (&Layer, f64)| {
+        let block = |(layer, (need, costs)): (&Layer, (f64, &Vec<Cost>))| {
             let count = chosen_count(layer).filter(|_| layer.neurons != Neurons::Runtime)?;
             let cached = 2.0 * need <= WORKING_SET;
             let (few, set) =
                 if cached { (AT_ONCE, WORKING_SET) } else { (BEYOND_CACHE, BEYOND_CACHE) };
+            let cost = total(costs);
+            let over_weights = OVER_WEIGHTS * cost.weights / cost.bytes.max(1.0) * need;
+            let set = set.max(over_weights.min(BEYOND_CACHE));
             let most = match asked {
                 Some(asked) => asked,
                 None if at_once <= left && (at_once <= few || light || wanted.whole) => {
@@ -110,7 +116,7 @@ impl Estimate {
             };
             (most < count).then(|| even(count, most))
         };
-        layers.iter().zip(self.needs()).map(block).collect()
+        layers.iter().zip(self.needs().zip(&self.back)).map(block).collect()
     }
 
     /// The most bytes that a run holds.

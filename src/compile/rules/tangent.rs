@@ -168,7 +168,7 @@ impl<'r, 'e> Tangent<'r, 'e> {
     /// The winners of pooling windows by their flat indices of dimensions `dims`; `geometry` says
     /// how the windows lie, where that is known.
     pub fn winners(self, indices: ValueId, geometry: Option<Geometry>, dims: Vec<Dim>) -> Self {
-        self.step(step::Winners { indices, geometry }, dims)
+        self.step(step::Winners { indices, geometry, factor: None }, dims)
     }
 
     /// The sum of changes of the same dimensions.

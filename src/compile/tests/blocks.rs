@@ -1,7 +1,7 @@
 //! Neurons a block at a time give what all at once give.
 
 use super::*;
-use crate::graph::Attr;
+use crate::graph::{Attr, Tensor};
 
 const WEIGHTS: &str = "double[3,2,3,3] w = {0.3,-0.2,0.5,0.1,-0.4,0.2,0.6,-0.1,0.25,-0.35,0.15,0.45,\
     -0.55,0.05,0.65,-0.15,0.35,-0.25,0.2,0.4,-0.6,0.3,0.1,-0.5,0.55,-0.05,0.15,-0.45,0.25,0.35,-0.3,\
@@ -218,4 +218,27 @@ fn the_bytes_are_the_same_in_every_run() {
     for _ in 0..8 {
         assert!(bytes(&augmented()) == bytes(&first));
     }
+}
+
+/// Each block reads the weights again, so that heavy ones make it larger.
+#[test]
+fn of_heavy_weights_are_larger() {
+    let block = |inputs: i64| {
+        let nodes = "h = MatMul (x, a) t = Tanh (h) y = MatMul (t, c)";
+        let constants = "float a = {0}, float c = {0}";
+        let mut network = model(&format!("float[N,{inputs}]"), "float[N,300]", constants, nodes);
+        for (name, dims) in [("a", [inputs, 65_536]), ("c", [65_536, 300])] {
+            let id = network.graph.find(name).expect("it is there");
+            let zeros = vec![0; (dims[0] * dims[1] * 4) as usize];
+            let tensor = Tensor::new(DataType::F32, dims.to_vec(), zeros);
+            let value = network.graph.value_mut(id);
+            value.facts = crate::compile::infer::of_tensor(&tensor);
+            value.tensor = Some(tensor);
+        }
+        let (_, summary) =
+            transform(network, &options(Batch::Axis(0), Direction::Reverse)).unwrap();
+        summary.plan.blocks[0].expect("more than a cache holds")
+    };
+    let (light, heavy) = (block(2), block(128));
+    assert!(light < heavy && heavy < 300, "{light} {heavy}");
 }

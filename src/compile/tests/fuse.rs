@@ -58,22 +58,22 @@ fn batch_normalisation_is_folded_into_the_kernel() {
 #[test]
 fn slopes_move_behind_the_pooling() {
     let pool = "MaxPool <kernel_shape=[3,3],strides=[2,2],pads=[1,1,0,0]>";
-    steps(&format!("r = Relu (x) y = {pool} (r)"), "Winners Scale");
-    steps(&format!("h = Mul (x, c) p = {pool} (h) y = Tanh (p)"), "Winners Scale");
+    steps(&format!("r = Relu (x) y = {pool} (r)"), "Winners");
+    steps(&format!("h = Mul (x, c) p = {pool} (h) y = Tanh (p)"), "Winners");
     // Something is added to the slopes.
     steps(&format!("h = Tanh (x) y = {pool} (h)"), "Scale Winners");
-    steps(&format!("h = Mul (x, c) y = {pool} (h)"), "Winners Scale");
+    steps(&format!("h = Mul (x, c) y = {pool} (h)"), "Winners");
     // The other reader needs them where they are.
     steps(
         &format!("r = Relu (x) p = {pool} (r) g = Mul (r, c) q = {pool} (g) y = Add (p, q)"),
-        "Scale Winners Winners Scale Sum",
+        "Scale Winners Winners Sum",
     );
 }
 
 #[test]
 fn slopes_of_branches_join() {
     let branches = "r = Relu (x) h = Mul (x, c) j = Concat <axis=1> (r, h)";
-    steps(&format!("{branches} y = MaxPool <kernel_shape=[2,2]> (j)"), "Concat Winners Scale");
+    steps(&format!("{branches} y = MaxPool <kernel_shape=[2,2]> (j)"), "Concat Winners");
     steps(&format!("{branches} y = Tanh (j)"), "Concat Scale");
     // Nothing would be gained.
     steps(

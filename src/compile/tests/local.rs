@@ -49,7 +49,7 @@ fn local(nodes: &str, seen: [i64; 2]) {
             let off = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
             assert!(off < 1e-12, "{nodes} {samples} {name}: {off:e}");
         }
-        for neurons in ["top:5", "0,7,30,31", "[1,:,0..1]"] {
+        for neurons in ["top:5", "0,7,30,31", "[1,:,0..1]", "[:,1,1]", "[:,0..1,1]"] {
             same(
                 &outputs(neurons, Direction::Reverse),
                 &outputs(neurons, Direction::Forward),
