@@ -82,8 +82,13 @@ pub fn whole(program: &Program, assumed: &Assumed) -> Vec<Cost> {
     program.steps().iter().map(|step| of(program, step, assumed, &|_| None)).collect()
 }
 
-/// The cost of every step back for one neuron of a layer, 0 for steps it does not depend on.
-pub fn seen(program: &Program, layer: VarId, sight: &Sight, assumed: &Assumed) -> Vec<Cost> {
+/// The cost of every step back to `input` for one neuron of a layer, 0 for steps it does not depend on.
+pub fn seen(
+    program: &Program,
+    (input, layer): (VarId, VarId),
+    sight: &Sight,
+    assumed: &Assumed,
+) -> Vec<Cost> {
     let mut reached = vec![false; program.var_count()];
     reached[layer.0] = true;
     let mut costs = vec![Cost::default(); program.steps().len()];
@@ -95,8 +100,44 @@ pub fn seen(program: &Program, layer: VarId, sight: &Sight, assumed: &Assumed) -
         *cost = of(program, step, assumed, &|var| {
             Some((sight.windows(var)?.to_vec(), sight.one_channel(var)))
         });
+        for (var, windows) in embedded(program, step, sight, input) {
+            *cost = [*cost, embedding(program.var(var), &windows, assumed)].into_iter().sum();
+        }
     }
     costs
+}
+
+/// The variables whose windows are set into the whole of them at a step, with the windows.
+fn embedded(
+    program: &Program,
+    step: &Step,
+    sight: &Sight,
+    input: VarId,
+) -> Vec<(VarId, Vec<Span>)> {
+    let Some(reached) = sight.reached(program, step) else {
+        let left = |&v: &VarId| Some((v, sight.windows(v)?.to_vec()));
+        return step.outputs.iter().filter_map(left).collect();
+    };
+    let whole = |v: VarId| v == input || sight.windows(v).is_none();
+    let pairs = step.inputs.iter().copied().zip(reached);
+    pairs.filter(|(v, _)| whole(*v)).collect()
+}
+
+/// The cost of setting windows into the whole of a variable, an axis after another.
+fn embedding(var: &Var, windows: &[Span], assumed: &Assumed) -> Cost {
+    let channels = assumed.elements(&var.dims[1..2]);
+    let mut lengths: Vec<f64> = windows.iter().map(|w| w.length as f64).collect();
+    let mut cost = Cost::default();
+    for (axis, dim) in var.dims[2..].iter().enumerate().take(lengths.len()) {
+        let size = assumed.elements(std::slice::from_ref(dim));
+        if size > lengths[axis] {
+            let before: f64 = lengths.iter().product();
+            cost.products += channels * before * size;
+            cost.bytes += channels * before * (1.0 + size / lengths[axis]) * 4.0;
+            lengths[axis] = size;
+        }
+    }
+    cost
 }
 
 /// What is seen of a variable: its windows, and whether of one channel only.

@@ -59,7 +59,9 @@ impl Estimate {
             row: assumed.elements(input) * 4.0,
             outputs: wanted.rows as f64,
             stacked: if wanted.whole { STACKED } else { 0.0 },
-            back: pairs.map(|(&l, sight)| cost::seen(program, l, sight, assumed)).collect(),
+            back: pairs
+                .map(|(&l, sight)| cost::seen(program, (network.input, l), sight, assumed))
+                .collect(),
             ahead: cost::whole(program, assumed),
         }
     }
