@@ -12,7 +12,7 @@ use super::linear::{
     Concat, Conv, Gated, Linear, Lower, MatMul, Program, Scale, Side, Step, Sum, Var, VarId,
     Winners,
 };
-use crate::graph::{DataType, Dim, Graph, NodeId, ValueId, fixed};
+use crate::graph::{DataType, Dim, Graph, Node, NodeId, ValueId, fixed};
 
 /// A program with every rule applied.
 pub struct Fused {
@@ -180,6 +180,9 @@ impl<'e> Fuse<'e> {
         }
         let map: &dyn Any = &*step.map;
         let winners = Winners { factor: None, ..map.downcast_ref::<Winners>()?.clone() };
+        if let Some(pooled) = self.e.graph(|graph| pooled_sign(graph, winners.indices, a.id)) {
+            return Some(self.e.expr(pooled).unary("Sign"));
+        }
         let seeds = Dim::Value(1);
         let x = a.expand(&input.dims).reshape(&input.seeded(&seeds));
         let at = Lower { e: self.e, seeds, inputs: vec![input], output, outputs: vec![output] };
@@ -264,6 +267,31 @@ impl<'e> Fuse<'e> {
         self.producers.push(None);
         VarId(self.vars.len() - 1)
     }
+}
+
+/// The output of the pooling that gives `indices`, where `a` is the sign of what it pools: a winner's sign
+/// is that of the output.
+fn pooled_sign(graph: &Graph, indices: ValueId, a: ValueId) -> Option<ValueId> {
+    let pool = graph.node(graph.producer(indices)?);
+    let of_input = pool.is("MaxPool") && is_sign(graph, a, pool.input(0)?);
+    pool.output(0).filter(|_| of_input)
+}
+
+/// Whether `a` is the sign of `x`, or both are joined in the same way of such parts.
+fn is_sign(graph: &Graph, a: ValueId, x: ValueId) -> bool {
+    let Some(node) = graph.producer(a).map(|id| graph.node(id)) else { return false };
+    if node.is("Sign") {
+        return node.input(0) == Some(x);
+    }
+    let Some(join) = graph.producer(x).map(|id| graph.node(id)) else { return false };
+    let rank = graph.value(x).dims().map_or(0, |dims| dims.len() as i64);
+    let axis = |node: &Node| Some(node.int("axis").ok()??.rem_euclid(rank.max(1)));
+    let parts = || node.inputs.iter().flatten().zip(join.inputs.iter().flatten());
+    node.is("Concat")
+        && join.is("Concat")
+        && node.inputs.len() == join.inputs.len()
+        && axis(node) == axis(join)
+        && parts().all(|(&a, &x)| is_sign(graph, a, x))
 }
 
 /// Whether a coefficient is made of truth values or signs, so that some of it may be zero.

@@ -156,7 +156,8 @@ impl<'e> Expr<'e> {
         let out: Vec<Dim> = lead.iter().cloned().chain(longer).collect();
         // Runtimes know how to enlarge float32 pictures; other types and ranks go the general way.
         if times.len() == 2 && self.dtype() == DataType::F32 {
-            let images = [e.product(lead), Dim::Value(1)];
+            let (images, channels) = lead.split_at(lead.len().saturating_sub(1));
+            let images = [e.product(images), e.product(channels)];
             let flat: Vec<Dim> = images.iter().chain(space).cloned().collect();
             let scales: Vec<f64> =
                 [1.0, 1.0].into_iter().chain(times.iter().map(|&n| n as f64)).collect();

@@ -3,6 +3,7 @@
 //! Only values and nodes that this program emitted are touched; what the model brought stays. No
 //! rewrite changes a value by more than rounding; each has its identity as a comment.
 
+mod reshapes;
 mod rewrites;
 
 use std::collections::HashSet;
@@ -21,6 +22,7 @@ pub fn simplify(graph: &mut Graph, kept: &HashSet<NodeId>) {
                 None => {
                     changed |= rewrites::merge_reshapes(graph, id);
                     changed |= rewrites::absorb_expand(graph, id);
+                    changed |= reshapes::sink(graph, id);
                 }
             }
         }

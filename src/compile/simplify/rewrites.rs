@@ -50,7 +50,7 @@ fn same_shape(graph: &Graph, node: &Node) -> Option<ValueId> {
 }
 
 /// What a value is a reshape of.
-fn reshaped(graph: &Graph, value: ValueId) -> Option<ValueId> {
+pub(super) fn reshaped(graph: &Graph, value: ValueId) -> Option<ValueId> {
     let source = graph.node(graph.producer(value)?);
     source.input(0).filter(|_| source.is("Reshape"))
 }
@@ -67,29 +67,35 @@ pub fn merge_reshapes(graph: &mut Graph, id: NodeId) -> bool {
     if asked.is_some_and(|sizes| sizes.contains(&0)) {
         // Zero copies a size from the input, which becomes another.
         let Some(sizes) = node.output(0).and_then(|y| spelled(graph, y)) else { return false };
-        let tensor = Tensor::ints(&sizes);
-        let value = Value {
-            dtype: Some(tensor.dtype),
-            facts: of_tensor(&tensor),
-            tensor: Some(tensor.into()),
-            ..Value::new(graph.free_name(&format!("{}:shape", node.name)))
-        };
-        let Ok(shape) = graph.add_value(value) else { return false };
+        let name = format!("{}:shape", node.name);
+        let Some(shape) = constant(graph, &name, &sizes) else { return false };
         graph.set_input(id, 1, Some(shape));
     }
     graph.set_input(id, 0, Some(source));
     true
 }
 
+/// A constant of integers.
+pub(super) fn constant(graph: &mut Graph, name: &str, integers: &[i64]) -> Option<ValueId> {
+    let tensor = Tensor::ints(integers);
+    let value = Value {
+        dtype: Some(tensor.dtype),
+        facts: of_tensor(&tensor),
+        tensor: Some(tensor.into()),
+        ..Value::new(graph.free_name(name))
+    };
+    graph.add_value(value).ok()
+}
+
 /// The sizes of a value with -1 for the only unknown one; none where a size is 0.
-fn spelled(graph: &Graph, value: ValueId) -> Option<Vec<i64>> {
+pub(super) fn spelled(graph: &Graph, value: ValueId) -> Option<Vec<i64>> {
     let dims = graph.value(value).dims()?;
     let sizes: Vec<i64> = dims.iter().map(|d| fixed(d).unwrap_or(-1)).collect();
     let unknown = sizes.iter().filter(|&&n| n == -1).count();
     (unknown <= 1 && !sizes.contains(&0)).then_some(sizes)
 }
 
-fn same_dims(graph: &Graph, a: ValueId, b: ValueId) -> bool {
+pub(super) fn same_dims(graph: &Graph, a: ValueId, b: ValueId) -> bool {
     match (graph.value(a).dims(), graph.value(b).dims()) {
         (Some(a), Some(b)) => a == b,
         _ => false,

@@ -10,7 +10,10 @@ use crate::onnx::text::parse_graph;
 fn simplified(outputs: &str, nodes: &str) -> String {
     let constants = "float one = {1.0}, float[1] wide = {1.0}, float two = {2.0},
         int64[2] square = {3,2}, int64[1] all = {-1}, int64[2] back = {2,3}, int64[2] copy = {0,-1},
-        int64[3] copy3 = {0,2,1}, int64[3] tail = {0,0,4}, int64[4] copies = {0,0,2,2}";
+        int64[3] copy3 = {0,2,1}, int64[3] tail = {0,0,4}, int64[4] copies = {0,0,2,2},
+        int64[2] widths = {1,2}, int64[2] ends = {2,1}, int64[2] ends2 = {2,2}, int64[1] all1 = {1},
+        int64[3] middle = {2,1,3}, float[3] row = {1,2,3}, float[1,3] one_row = {1,2,3},
+        float[2,1,1] tall = {1,2}, float[2,3] square_row = {1,2,3,4,5,6}, float[3,1] tall_row = {1,2,3}";
     let text = format!(
         "g (float[2,3] x, float[N,4] s, float[N,M,4,1] t) => ({outputs}) <{constants}> {{ {nodes} }}"
     );
@@ -178,5 +181,54 @@ fn outputs_keep_their_producers() {
     assert_eq!(
         two("a = Exp (x) y = Identity (a) z = Identity (a)"),
         "a=Exp(x) y=Identity(a) z=Identity(a)"
+    );
+}
+
+/// `x` with an axis in the middle, times or by something, and the axis taken out again.
+fn around(node: &str) -> String {
+    format!("a = Reshape (x, middle) {node} c = Reshape (b, back) y = Exp (c)")
+}
+
+#[test]
+fn element_wise_of_a_reshape_that_inserts_an_axis() {
+    becomes(&around("b = Mul (a, row)"), ".flat=Mul(x,row) y=Exp(.flat)");
+    becomes(&around("b = Mul (a, one_row)"), ".flat=Mul(x,one_row) y=Exp(.flat)");
+    becomes(&around("b = Sub (row, a)"), ".flat=Sub(row,x) y=Exp(.flat)");
+    becomes(&around("b = Div (a, two)"), ".flat=Div(x,two) y=Exp(.flat)");
+    let both = "p = Sin (x) q = Reshape (p, middle) b = Add (a, q)";
+    becomes(&around(both), "p=Sin(x) .flat=Add(x,p) y=Exp(.flat)");
+}
+
+#[test]
+fn parts_of_a_reshape_that_inserts_an_axis() {
+    let ends = "d = Reshape (b, ends) e = Reshape (c, ends2) y = Mul (d, e)";
+    becomes(
+        &format!("a = Reshape (x, middle) b, c = Split <axis=2> (a, widths) {ends}"),
+        ".flat:0,.flat:1=Split(x,widths) y=Mul(.flat:0,.flat:1)",
+    );
+    // Along the axis itself there is one part.
+    stays(
+        "a = Reshape (x, middle) b = Split <axis=1> (a, all1) y = Exp (b)",
+        "a=Reshape(x,middle) b=Split(a,all1) y=Exp(b)",
+    );
+}
+
+#[test]
+fn element_wise_of_a_reshape_that_stays() {
+    // The other operand has sizes on both sides of the axis.
+    stays(
+        &around("b = Mul (a, tall)"),
+        "a=Reshape(x,middle) b=Mul(a,tall) c=Reshape(b,back) y=Exp(c)",
+    );
+    // The axis is where the other operand has its first, of another size.
+    let wider = "a = Reshape (x, middle) b = Mul (a, square_row) y = Exp (b)";
+    stays(wider, "a=Reshape(x,middle) b=Mul(a,square_row) y=Exp(b)");
+    // Something else needs the reshaped value.
+    let twice = "a = Reshape (x, middle) b = Mul (a, row) y = Add (a, b)";
+    stays(twice, "a=Reshape(x,middle) b=Mul(a,row) y=Add(a,b)");
+    // More than an axis is inserted.
+    stays(
+        "a = Reshape (x, square) b = Mul (a, tall_row) y = Exp (b)",
+        "a=Reshape(x,square) b=Mul(a,tall_row) y=Exp(b)",
     );
 }
