@@ -233,7 +233,7 @@ fn of_heavy_weights_are_larger() {
             let tensor = Tensor::new(DataType::F32, dims.to_vec(), zeros);
             let value = network.graph.value_mut(id);
             value.facts = crate::compile::infer::of_tensor(&tensor);
-            value.tensor = Some(tensor);
+            value.tensor = Some(tensor.into());
         }
         let (_, summary) =
             transform(network, &options(Batch::Axis(0), Direction::Reverse)).unwrap();
