@@ -53,6 +53,11 @@ fn a_digit_is_explained_in_one_file_and_pictures() {
     assert_eq!(html.matches("<figure>").count(), 3 + 3 + 4 * 3 + 2 * 3);
     let pictures = ["broad", "input", "narrow", "parts-fc1-gemm-output-0", "winner"];
     assert_eq!(entries(&room.path().join("maps")), pictures.map(|name| format!("1-7-{name}.png")));
+
+    // In a memory that holds 41 neurons, those of largest |v| are analysed.
+    let done = slpc(&[&["explain", DIGITS, "--memory", "1M"], &picture[..], &output].concat());
+    let told: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!(told["pictures"][0]["hidden"][0]["inactive"]["analysed"], 41, "{told}");
 }
 
 /// v = (h₀ + 2h₁, −h₀) with h₀ = relu(x₀) and h₁ = relu(x₁ + x₂), at x = (1, 2, 3, 0).
@@ -127,6 +132,9 @@ fn what_is_wrong_is_told_and_nothing_is_written() {
     tells(&[digit, "--layer", "conv3"], &["no value or node is called 'conv3'"]);
     tells(&[digit, "--gamma", "2"], &["2 is no share"]);
     tells(&[digit, "--clip", "101"], &["101 is no percentile"]);
+    let little = [digit, "--memory", "1M"];
+    tells(&[&little[..], &["--most", "999"]].concat(), &["999 neurons", "1.0 MB", "--most 41"]);
+    tells(&[digit, "--memory", "9K"], &["1 neurons", "--memory 25088 would do"]);
     let elsewhere = slpc(&["explain", DIGITS, digit, "-o", &at("model.onnx")]);
     let error = String::from_utf8_lossy(&elsewhere.stderr).into_owned();
     assert!(error.contains("ends in .html") && entries(room.path()) == before, "{error}");

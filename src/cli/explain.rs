@@ -19,6 +19,7 @@ use super::samples::Samples;
 use super::size::Size;
 use super::study::{Common, progress, tell};
 use crate::analyse::{Rule, check_gamma};
+use crate::compile::plan::bytes;
 use crate::compile::select::Batch;
 use crate::error::{Error, Result};
 use crate::render::report::{Report, page as html, panels};
@@ -63,7 +64,7 @@ pub struct Explain {
     top: NonZeroUsize,
     /// The most neurons that are analysed together: of more, in the output layer those of largest
     /// activity and in a part of a hidden layer those of largest |v| [default: as many as have 2²⁵
-    /// input components in all]
+    /// input components in all and fit into the memory]
     #[arg(long, value_name = "N")]
     most: Option<NonZeroUsize>,
     /// What makes a neuron active: v > 0 and, where a max pooling follows, winning a window (state);
@@ -99,6 +100,9 @@ pub struct Explain {
 const COMPONENTS: usize = 1 << 25;
 /// The least that is analysed of a layer, whatever the input's size.
 const LEAST: usize = 16;
+/// The bytes that a neuron analysed holds for each input component: its weights, those of its part, its
+/// decomposition and the patterns, in double precision.
+const HELD: u64 = 4 * 8;
 
 impl Explain {
     /// Explains every picture, and writes the report when all is known.
@@ -116,7 +120,8 @@ impl Explain {
         let labels = self.labels.as_deref();
         let labels = labels.map(|file| Labels::read(file, layers.output.neurons())).transpose()?;
         let pages = Pages::new(self, &study, &layers, labels)?;
-        let mut gatherer = Gatherer::new(&study, &common, &layers, self.request(&layers))?;
+        let request = self.request(&layers, study.memory).map_err(|error| study.at(error))?;
+        let mut gatherer = Gatherer::new(&study, &common, &layers, request)?;
         let bar = progress(self.printing, study.count());
         let mut findings = Vec::new();
         let mut subjects = Vec::new();
@@ -132,7 +137,7 @@ impl Explain {
             title: pages.title(),
             subtitle: pages.subtitle(&layers, study.count()),
             subjects,
-            facts: pages.facts(self, &study, &layers, begun.elapsed()),
+            facts: pages.facts(self, &study, (&layers, request.most), begun.elapsed()),
             clip: self.clip,
         };
         let written = write(&self.output, &html(&report)?, &folder, &panels(&report)?)?;
@@ -163,11 +168,31 @@ impl Explain {
         }
     }
 
-    fn request(&self, layers: &Layers) -> gather::Request {
+    /// What is gathered: as many neurons together as fit into the memory.
+    fn request(&self, layers: &Layers, memory: u64) -> Result<gather::Request> {
         let components = layers.components().max(1);
-        let most = self.most.map_or((COMPONENTS / components).max(LEAST), NonZeroUsize::get);
+        let each = HELD.saturating_mul(components as u64);
+        let fit = usize::try_from(memory / each).unwrap_or(usize::MAX);
+        let most = match self.most {
+            Some(asked) => asked.get(),
+            None => (COMPONENTS / components).max(LEAST).min(fit.max(1)),
+        };
+        let taken = most.min(layers.largest());
+        if taken > fit {
+            let need = each.saturating_mul(taken as u64);
+            return Err(Error::request(format!(
+                "{taken} neurons analysed together, over {components} input components, need about {}, \
+                 more than --memory {}",
+                bytes(need),
+                bytes(memory)
+            ))
+            .help(match fit {
+                0 => format!("--memory {need} would do"),
+                fit => format!("--memory {need} would do, or --most {fit}"),
+            }));
+        }
         let (top, radius) = (self.top.get(), self.radius);
-        gather::Request { top, most, rule: self.rule, gamma: self.gamma, radius }
+        Ok(gather::Request { top, most, rule: self.rule, gamma: self.gamma, radius })
     }
 
     fn tell(&self, findings: &[page::Told], written: &Written, seconds: f64) -> Result<()> {

@@ -81,6 +81,11 @@ impl Layers {
         })
     }
 
+    /// The most neurons that one of the layers has.
+    pub fn largest(&self) -> usize {
+        self.hidden.iter().map(Layer::neurons).fold(self.output.neurons(), usize::max)
+    }
+
     /// The number of input components.
     pub fn components(&self) -> usize {
         self.input.iter().product()

@@ -187,13 +187,12 @@ impl<'a> Pages<'a> {
         &self,
         options: &Explain,
         study: &Study,
-        layers: &Layers,
+        (layers, most): (&Layers, usize),
         time: Duration,
     ) -> Vec<(String, String)> {
         let file = options.model.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let setup = &study.setup;
         let threads = setup.threads.map(|n| format!(", {n} threads")).unwrap_or_default();
-        let most = options.request(layers).most;
         let pairs = [
             ("model", file),
             ("SHA-256", study.model.hash.clone()),
