@@ -169,7 +169,7 @@ fn body(graph: &Graph, ends: &Ends) -> Result<Graph> {
         let value = graph.value(element).clone();
         // A symbol of the graph around may be a number by the time the body is read.
         let open = value.fixed_dims().is_none();
-        let facts = if open { Facts::unknown("an element") } else { value.facts.clone() };
+        let facts = if open { Facts::unknown("an element").into() } else { value.facts.clone() };
         let id = body.add_value(Value { facts, ..value })?;
         body.inputs.push(id);
         ids.insert(element, id);

@@ -13,6 +13,7 @@ mod view;
 
 use std::cmp;
 use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use petgraph::Direction;
@@ -50,7 +51,7 @@ pub struct Value {
     /// The element type, where it is known and the value is a tensor.
     pub dtype: Option<DataType>,
     /// The symbolic shape, and the contents of small integer values that shapes are made of.
-    pub facts: Facts,
+    pub facts: Arc<Facts>,
     /// The contents of an initializer.
     pub tensor: Option<Box<Tensor>>,
     /// The encoded declaration (`value_info`) with what this program has no use for: docs,
@@ -64,7 +65,7 @@ impl Value {
         Self {
             name: name.into(),
             dtype: None,
-            facts: Facts::unknown("not inferred"),
+            facts: Facts::unknown("not inferred").into(),
             tensor: None,
             carry: Box::default(),
         }
@@ -72,7 +73,7 @@ impl Value {
 
     /// A tensor of known type and shape.
     pub fn typed(name: impl Into<String>, dtype: DataType, dims: Vec<Dim>) -> Self {
-        Self { dtype: Some(dtype), facts: Facts::from_shape(dims), ..Self::new(name) }
+        Self { dtype: Some(dtype), facts: Facts::from_shape(dims).into(), ..Self::new(name) }
     }
 
     /// The dimensions, where the rank is known.

@@ -19,12 +19,9 @@ pub fn read(proto: ValueInfoProto) -> Result<Value> {
         value.dtype = DataType::from_onnx(tensor.elem_type.unwrap_or_default());
         if let Some(shape) = &tensor.shape {
             let dims = shape.dim.iter().enumerate();
-            value.facts = Facts::from_shape(
-                dims.map(|(axis, dim)| {
-                    read_dim(dim).unwrap_or_else(|| unknown_dim(&value.name, axis))
-                })
-                .collect(),
-            );
+            let dims = dims
+                .map(|(axis, dim)| read_dim(dim).unwrap_or_else(|| unknown_dim(&value.name, axis)));
+            value.facts = Facts::from_shape(dims.collect()).into();
         }
     }
     if write(&value)? != proto {

@@ -117,7 +117,7 @@ impl<'e> Expr<'e> {
         self.e.graph_mut(|graph| {
             let value = graph.value_mut(self.id);
             if value.dims().is_none_or(|old| old != dims) {
-                value.facts = Facts::from_shape(dims.to_vec());
+                value.facts = Facts::from_shape(dims.to_vec()).into();
             }
         });
         self

@@ -162,7 +162,7 @@ impl Emit {
         let name = builder.name_for(&wish);
         let value = Value {
             dtype: Some(tensor.dtype),
-            facts: infer::of_tensor(&tensor),
+            facts: infer::of_tensor(&tensor).into(),
             tensor: Some(tensor.into()),
             ..Value::new(name)
         };
@@ -322,9 +322,10 @@ impl Builder {
             Ok(inferred) => {
                 for (&id, inferred) in ids.iter().zip(inferred) {
                     note_extents(&mut self.extents, id, &inferred.facts);
+                    let facts = infer::shared(&self.graph, &node, inferred.facts);
                     let value = self.graph.value_mut(id);
                     value.dtype = inferred.dtype;
-                    value.facts = inferred.facts;
+                    value.facts = facts;
                 }
             }
             Err(error) => {

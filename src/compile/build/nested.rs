@@ -102,7 +102,7 @@ impl Emit {
         for id in graph.inputs.clone().into_iter().chain(graph.outputs.clone()) {
             let dims = graph.value(id).dims().unwrap_or_default().into_iter();
             let dims = dims.map(|dim| if fixed(&dim).is_some() { dim } else { self.unknown() });
-            graph.value_mut(id).facts = Facts::from_shape(dims.collect());
+            graph.value_mut(id).facts = Facts::from_shape(dims.collect()).into();
         }
     }
 

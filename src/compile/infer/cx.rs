@@ -31,7 +31,7 @@ impl<'a> Cx<'a> {
 
     /// What is known of input `index`, `None` where it is left out.
     pub fn facts(&self, index: usize) -> Option<&'a Facts> {
-        self.node.input(index).map(|id| &self.graph.value(id).facts)
+        self.node.input(index).map(|id| &*self.graph.value(id).facts)
     }
 
     /// What is known of input `index`.

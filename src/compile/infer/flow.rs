@@ -144,8 +144,8 @@ fn settle(
         let value = body.value_mut(entry.input);
         value.dtype = entry.dtype.or(value.dtype);
         value.facts = match (&entry.next, depth >= MOST_NESTED) {
-            (Some(_), true) => Facts::unknown("the loop is nested too deep"),
-            _ => entry.facts.clone(),
+            (Some(_), true) => Facts::unknown("the loop is nested too deep").into(),
+            _ => entry.facts.clone().into(),
         };
     }
     for round in 0.. {
@@ -158,9 +158,9 @@ fn settle(
                 true => widen(now, &entry.facts, &body.value(next).facts, symbols),
                 false => Facts::unknown("the loop changes the shape"),
             };
-            if &wide != now && now.ndim().is_some() {
+            if wide != **now && now.ndim().is_some() {
                 changed = true;
-                body.value_mut(entry.input).facts = wide;
+                body.value_mut(entry.input).facts = wide.into();
             }
         }
         if !changed {

@@ -19,6 +19,8 @@ mod table;
 mod types;
 mod window;
 
+use std::sync::Arc;
+
 use rten_shape_inference::SymbolGen;
 
 use crate::error::{Error, Result};
@@ -163,6 +165,7 @@ fn record(graph: &mut Graph, id: NodeId, opset: i64, symbols: &mut SymbolGen) ->
     let outputs = graph.node(id).outputs.clone();
     for (output, Inferred { dtype, facts }) in outputs.into_iter().zip(known) {
         let Some(output) = output else { continue };
+        let facts = shared(graph, graph.node(id), facts);
         let value = graph.value_mut(output);
         value.dtype = dtype.or(value.dtype);
         if facts.ndim().is_some() {
@@ -172,10 +175,16 @@ fn record(graph: &mut Graph, id: NodeId, opset: i64, symbols: &mut SymbolGen) ->
     Ok(())
 }
 
+/// `facts` of an output of `node`, held once where an input has the same.
+pub fn shared(graph: &Graph, node: &Node, facts: Facts) -> Arc<Facts> {
+    let mut inputs = node.inputs.iter().flatten().map(|&input| &graph.value(input).facts);
+    inputs.find(|held| ***held == facts).cloned().unwrap_or_else(|| facts.into())
+}
+
 fn from_tensor(value: &mut Value) {
     if let Some(tensor) = &value.tensor {
         value.dtype = Some(tensor.dtype);
-        value.facts = of_tensor(tensor);
+        value.facts = of_tensor(tensor).into();
     }
 }
 

@@ -36,7 +36,7 @@ pub(super) fn initializer(name: String, tensor: Tensor) -> Value {
         tensor.dims.iter().map(|&d| i32::try_from(d).ok().map(Dim::Value)).collect();
     Value {
         dtype: Some(tensor.dtype),
-        facts: dims.map_or_else(|| Facts::unknown("past 32 bits"), Facts::from_shape),
+        facts: dims.map_or_else(|| Facts::unknown("past 32 bits"), Facts::from_shape).into(),
         tensor: Some(tensor.into()),
         ..Value::new(name)
     }

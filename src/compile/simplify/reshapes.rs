@@ -94,7 +94,7 @@ fn below_split(graph: &mut Graph, id: NodeId) -> Option<()> {
         dims.remove(inserted);
         let part = Value {
             dtype: graph.value(output).dtype,
-            facts: Facts::from_shape(dims),
+            facts: Facts::from_shape(dims).into(),
             ..Value::new(graph.free_name(&format!("{}.flat:{i}", node.name)))
         };
         let part = graph.add_value(part).ok()?;

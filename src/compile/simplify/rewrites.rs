@@ -80,7 +80,7 @@ pub(super) fn constant(graph: &mut Graph, name: &str, integers: &[i64]) -> Optio
     let tensor = Tensor::ints(integers);
     let value = Value {
         dtype: Some(tensor.dtype),
-        facts: of_tensor(&tensor),
+        facts: of_tensor(&tensor).into(),
         tensor: Some(tensor.into()),
         ..Value::new(graph.free_name(name))
     };

@@ -174,7 +174,7 @@ impl Writer<'_> {
     }
 
     fn constant(&mut self, tensor: Tensor) -> Option<ValueId> {
-        let (dtype, facts) = (Some(tensor.dtype), of_tensor(&tensor));
+        let (dtype, facts) = (Some(tensor.dtype), of_tensor(&tensor).into());
         let name = self.graph.free_name(&format!("{}/constant", self.name));
         self.graph
             .add_value(Value { dtype, facts, tensor: Some(tensor.into()), ..Value::new(name) })
@@ -205,7 +205,8 @@ impl Writer<'_> {
         if let Some(known) = self.graph.find(&source.name) {
             return Some(known);
         }
-        let copy = Value { tensor: None, facts: Facts::unknown("captured"), ..source.clone() };
+        let copy =
+            Value { tensor: None, facts: Facts::unknown("captured").into(), ..source.clone() };
         self.graph.add_value(Value { carry: Box::default(), ..copy }).ok()
     }
 

@@ -61,7 +61,7 @@ fn apply(graph: &mut Graph, id: NodeId, change: Change) -> Option<()> {
     let tensor = Tensor::ints(&change.sizes);
     let shape = Value {
         dtype: Some(tensor.dtype),
-        facts: of_tensor(&tensor),
+        facts: of_tensor(&tensor).into(),
         tensor: Some(tensor.into()),
         ..Value::new(graph.free_name(&format!("{name}:shape")))
     };

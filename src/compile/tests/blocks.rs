@@ -232,7 +232,7 @@ fn of_heavy_weights_are_larger() {
             let zeros = vec![0; (dims[0] * dims[1] * 4) as usize];
             let tensor = Tensor::new(DataType::F32, dims.to_vec(), zeros);
             let value = network.graph.value_mut(id);
-            value.facts = crate::compile::infer::of_tensor(&tensor);
+            value.facts = crate::compile::infer::of_tensor(&tensor).into();
             value.tensor = Some(tensor.into());
         }
         let (_, summary) =

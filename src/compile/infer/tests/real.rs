@@ -26,7 +26,7 @@ fn inferred(path: &Path, batch: Option<i64>) -> Model {
         let value = model.graph.value_mut(id);
         if let (Some(n), Some(dims)) = (batch, value.dims()) {
             let fixed = |dim: Dim| if dim::number(&dim).is_some() { dim } else { dim::num(n) };
-            value.facts = Facts::from_shape(dims.into_iter().map(fixed).collect());
+            value.facts = Facts::from_shape(dims.into_iter().map(fixed).collect()).into();
         }
     }
     let opset = model.opset();
