@@ -110,7 +110,7 @@ def _transforms(figures):
              " the mapped pages of the model and of the program counted; the program alone (`slpc --version`) takes"
              f" {program['cpu'] * 1e3:.0f} ms and {megabytes(program['peak'])} MB. *Heap* is the most anonymous memory seen, and whether"
              " the kernel may refuse it more than 100 MB of private memory. Wall time is that of a busy machine"
-             f" (load {figures['load']:.0f}).", "",
+             f" (load {figures['load']:.0f})." + (f" {figures['note']}" if figures.get("note") else ""), "",
              "| network | `--weights` | CPU s | of it in the kernel | wall s | onnx-ad, CPU s | ratio | peak, MB | peak over file | onnx-ad's | heap, MB | in 100 MB |",
              "|---|---|---|---|---|---|---|---|---|---|---|---|"]
     for network in figures["networks"]:
@@ -131,8 +131,9 @@ def _transforms(figures):
     steps = ", ".join(f"{nodes[i]:,} to {nodes[i + 1]:,}" for i, *_ in cliffs(nodes, times))
     lines += ["", f"Chains of products and sums with constants, ReLU and Sigmoid: the exponent of time over nodes is "
               f"{exponent(nodes, times):.2f} on the upper half{f', with cliffs from {steps}' if steps else ', without a cliff'}.", "",
-              "| nodes | CPU s | µs a node | peak, MB |", "|---|---|---|---|"]
-    lines += [f"| {c['nodes']:,} | {c['cpu']:.3f} | {c['cpu'] / c['nodes'] * 1e6:.0f} | {megabytes(c['peak'])} |" for c in chains]
+              "| nodes | CPU s | µs a node | peak, MB | heap, MB |", "|---|---|---|---|---|"]
+    lines += [f"| {c['nodes']:,} | {c['cpu']:.3f} | {c['cpu'] / c['nodes'] * 1e6:.0f} | {megabytes(c['peak'])} "
+              f"| {megabytes(c['anonymous'])} |" for c in chains]
     return "\n".join(lines)
 
 

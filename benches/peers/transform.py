@@ -152,6 +152,7 @@ def main():
     parser.add_argument("--json", default="target/growth.json", help="the figures are added to this file")
     parser.add_argument("--folder", default=os.path.join(tempfile.gettempdir(), "slpc-peers"))
     parser.add_argument("--runs", type=int, default=5, help="transform every model so often")
+    parser.add_argument("--note", help="a sentence for the report, such as which build was measured")
     parser.add_argument("--only", choices=("networks", "chains"), help="measure only these, and keep the others' figures")
     parser.add_argument("--ours", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--theirs", help=argparse.SUPPRESS)
@@ -183,7 +184,7 @@ def measure(a):
         with open(a.json) as f:
             figures = json.load(f)
     made = figures.setdefault("transforms", {})
-    made |= {"program": watched([a.slpc, "--version"]), "load": os.getloadavg()[0]}
+    made |= {"program": watched([a.slpc, "--version"]), "load": os.getloadavg()[0], "note": a.note}
     common = ["--slpc", a.slpc, "--folder", a.folder, "--runs", str(a.runs)]
     if a.only != "chains":
         made["networks"] = [network(name, key, common) for key, name in NETWORKS.items()]
