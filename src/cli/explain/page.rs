@@ -192,7 +192,11 @@ impl<'a> Pages<'a> {
     ) -> Vec<(String, String)> {
         let file = options.model.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let setup = &study.setup;
-        let threads = setup.threads.map(|n| format!(", {n} threads")).unwrap_or_default();
+        let threads = setup.threads.map(|n| match n.get() {
+            1 => ", 1 thread".to_owned(),
+            n => format!(", {n} threads"),
+        });
+        let threads = threads.unwrap_or_default();
         let pairs = [
             ("model", file),
             ("SHA-256", study.model.hash.clone()),
