@@ -62,9 +62,20 @@ def forward(path, x):
     return Contestant("forward", lambda: s.run(None, {"x": x}))
 
 
+def part(module, upto):
+    """`module` up to an element: its number in a Sequential, or LIST.NUMBER.FIRST for the first layer of an element."""
+    if upto is None:
+        return module
+    if isinstance(upto, int):
+        return nn.Sequential(*list(module)[: upto + 1])
+    name, number, first = upto.split(".")
+    elements = list(getattr(module, name))
+    return nn.Sequential(*elements[: int(number)], getattr(elements[int(number)], first))
+
+
 def layer_function(module, work):
-    """The chosen neurons of `work` as a function of the input; only a Sequential can be cut in the middle."""
-    cut = module if work.upto is None else nn.Sequential(*list(module)[: work.upto + 1])
+    """The chosen neurons of `work` as a function of the input."""
+    cut = part(module, work.upto)
     index = None if work.neurons is None else torch.tensor(work.neurons)
 
     def f(x):

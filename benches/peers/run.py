@@ -26,7 +26,7 @@ TOLERANCE = 1e-3  # of a row's norm
 
 @dataclass(frozen=True)
 class Work:
-    """Rows of `neurons` (None: all) of the layer `node`, a Sequential's element `upto` (None: the logits)."""
+    """Rows of `neurons` (None: all) of the layer `node`, the element or path `upto` of a Sequential (None: the logits)."""
 
     key: str
     title: str
@@ -34,8 +34,9 @@ class Work:
     aim: float
     neurons: tuple | None = None
     node: str | None = None
-    upto: int | None = None
+    upto: int | str | None = None
     peers: tuple = ()
+    memory: str | None = None
 
 
 def spread(shape, count):
@@ -65,11 +66,17 @@ WORKS = [
     logits("vgg64", "VGG-16 at 64", 10, *FEW[:-1]),
     Work("vgg224-chosen", "VGG-16 at 224, 100 neurons of the fourth convolution", "vgg224", 20,
          spread((128, 112, 112), 100), "/7/Conv", 7, ("jacrev 10 10", "loop 10")),
+    Work("squeezenet-middle", "SqueezeNet 224, all 8,112 neurons of the sixth squeeze layer", "squeezenet", 10, None,
+         "/features/features.9/squeeze/Conv", "features.9.squeeze", ("jacrev 16 128", "jacrev 64 128", "loop 128"), "12G"),
     logits("squeezenet", "SqueezeNet 224", 100, *MANY),
     logits("vgg64", "VGG-16 at 64", 100, *MANY[:-1]),
     logits("resnet18", "ResNet-18 224", 100, "jacrev 20", "onnx_ad"),
 ]
-MEMORY = Work("vgg64-1000", "VGG-16 at 64, 1000 logits", "vgg64", 10, tuple(range(1000)))
+# Whose memory is measured: of which model, for how many logits, who, and within which limit or chunk. What unchunked
+# jacrev would hold for all logits at 224 pixels is more than most machines have, and is continued from two points.
+MEMORY = [("vgg64", 1000, "slpc", "None"), ("vgg64", 1000, "slpc", "150M"), ("vgg64", 1000, "jacrev", "None"),
+          ("vgg64", 1000, "jacrev", "20"), ("vgg224", 1000, "slpc", "None"), ("vgg224", 50, "jacrev", "None"),
+          ("vgg224", 100, "jacrev", "None")]
 
 
 def invite(work, module, path, x):
@@ -153,7 +160,7 @@ def measure(work, slpc, folder, seconds):
     path, augmented = exported(work.model, folder), os.path.join(folder, work.key + ".slp.onnx")
     module, shape = models.build(work.model)
     x, differ, seed = matched_input(work.model, module, path, shape)
-    summary = c.transform(slpc, path, augmented, work)
+    summary = c.transform(slpc, path, augmented, work, work.memory)
     us, base = c.ours(augmented, x), c.forward(path, x)
     rows = us.rows(us.run())
     peers, absent = invite(work, module, path, x)
@@ -193,7 +200,7 @@ def measure(work, slpc, folder, seconds):
             "direction": summary["direction"], "blocks": summary["blocks"], "profile": c.profile(augmented, x, summary["steps"])}
 
 
-def held(kind, limit, slpc, folder):
+def held(model, count, kind, limit, slpc, folder):
     """Peak memory of one contestant above what the loaded model holds, in bytes, in this (fresh) process."""
     import torch
 
@@ -201,18 +208,20 @@ def held(kind, limit, slpc, folder):
     import models
 
     torch.set_num_threads(1)
-    path = exported(MEMORY.model, folder)
-    x = models.sample(models.SHAPES[MEMORY.model], 0)
+    work = logits(model, model, int(count))
+    limit = None if limit == "None" else limit
+    path = exported(model, folder)
+    x = models.sample(models.SHAPES[model], 0)
     if kind == "slpc":
         augmented = os.path.join(folder, f"memory-{limit}.slp.onnx")
-        summary = c.transform(slpc, path, augmented, MEMORY, limit)
+        summary = c.transform(slpc, path, augmented, work, limit)
         contestant, said = c.ours(augmented, x), summary["memory"]
     else:
-        chunk = None if limit in (None, "None") else int(limit)
-        contestant, said = c.jacrev(models.build(MEMORY.model)[0], MEMORY, x, chunk), None
+        chunk = None if limit is None else int(limit)
+        contestant, said = c.jacrev(models.build(model)[0], work, x, chunk), None
     before = start_of_peak()
     cpu, _ = timed(contestant)
-    return {"who": contestant.name, "limit": limit, "peak": resident("VmHWM") - before, "said": said, "seconds": cpu}
+    return {"model": model, "count": int(count), "who": contestant.name, "limit": limit, "peak": resident("VmHWM") - before, "said": said, "seconds": cpu}
 
 
 def start_of_peak():
@@ -263,7 +272,7 @@ def main():
     parser.add_argument("--folder", default=os.path.join(tempfile.gettempdir(), "slpc-peers"))
     parser.add_argument("--note", default="", help="a sentence for the report, such as which commit was measured")
     parser.add_argument("--work", help=argparse.SUPPRESS)
-    parser.add_argument("--held", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--held", nargs=4, help=argparse.SUPPRESS)
     a = parser.parse_args()
     os.makedirs(a.folder, exist_ok=True)
     if a.work:
@@ -271,8 +280,7 @@ def main():
         print(json.dumps(measure(work, a.slpc, a.folder, a.seconds)))
         return
     if a.held:
-        limit = None if a.held[1] == "None" else a.held[1]
-        print(json.dumps(held(a.held[0], limit, a.slpc, a.folder)))
+        print(json.dumps(held(*a.held, a.slpc, a.folder)))
         return
     figures = {"works": {}, "memory": {}}
     if os.path.exists(a.json):
@@ -286,8 +294,7 @@ def main():
                 "2conv": models.weights_of_2conv(), "python": platform.python_version()}
     common = ["--slpc", a.slpc, "--folder", a.folder, "--seconds", str(a.seconds)]
     tasks = [("works", w.key, ["--work", w.key]) for w in WORKS]
-    tasks += [("memory", f"{who} {limit}", ["--held", who, limit]) for who, limit in
-              (("slpc", "None"), ("slpc", "150M"), ("jacrev", "None"), ("jacrev", "20"))]
+    tasks += [("memory", " ".join(map(str, case)), ["--held", *map(str, case)]) for case in MEMORY]
     for kind, key, arguments in tasks:
         if a.only is None or key in a.only:
             figures[kind][key] = child([*common, *arguments], a.limit)
