@@ -293,6 +293,18 @@ impl Graph {
         self.net.remove_node(id.0);
     }
 
+    /// Removes nodes with their outputs, which nothing else refers to, in one pass: nodes one by one would each
+    /// be looked for among all that use a value.
+    pub fn remove_nodes(&mut self, nodes: &[NodeId]) {
+        let outputs = nodes.iter().flat_map(|&id| self.node(id).outputs.iter().flatten().copied());
+        let outputs: Vec<ValueId> = outputs.collect();
+        outputs.iter().for_each(|&id| self.names.remove(id, |id| name_in(&self.net, id)));
+        let gone = nodes.iter().map(|id| id.0).chain(outputs.iter().map(|id| id.0));
+        let gone: Set<NodeIndex> = gone.collect();
+        let kept = |id, vertex| (!gone.contains(&id)).then_some(vertex);
+        self.net = std::mem::take(&mut self.net).filter_map_owned(kept, |_, edge| Some(edge));
+    }
+
     /// Removes a value that no node, input or output of the graph refers to.
     pub fn remove_value(&mut self, id: ValueId) {
         self.names.remove(id, |id| name_in(&self.net, id));

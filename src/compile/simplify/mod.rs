@@ -69,13 +69,7 @@ pub fn remove_dead(graph: &mut Graph, kept: &HashSet<NodeId>) {
         .map(|(id, _)| id)
         .filter(|&id| !live.has_node(id) && !kept.contains(&id))
         .collect();
-    for id in dead {
-        let outputs: Vec<ValueId> = graph.node(id).outputs.iter().flatten().copied().collect();
-        graph.remove_node(id);
-        for output in outputs {
-            graph.remove_value(output);
-        }
-    }
+    graph.remove_nodes(&dead);
     remove_unused_constants(graph);
 }
 
