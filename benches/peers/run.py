@@ -193,6 +193,7 @@ def measure(work, slpc, folder, seconds):
     ratios = {p.name: statistics.median(b / a for a, b in zip(times["slpc"], times[p.name])) for p in racing}
     ratios |= {n: t / statistics.median(times["slpc"]) for n, t in first.items() if n not in ratios}
     count = len(work.neurons) if work.neurons else summary["layers"][0]["neurons"]
+    us = base = p = None  # a session keeps the memory of its largest run, and the profile needs one of its own
     per_seed = statistics.median(a / count / b for a, b in zip(times["slpc"], times["forward"]))
     return {"key": work.key, "title": work.title, "aim": work.aim, "neurons": count, "differ": differ, "seed": seed,
             "times": times, "once": {n: t for n, t in first.items() if n not in times}, "ratios": ratios,
