@@ -1,6 +1,7 @@
 //! The roads to one projection, and what may differ between them.
 
 use std::collections::HashSet;
+use std::num::NonZeroUsize;
 
 use slpc::compile::plan::Direction::{Forward, Reverse};
 use slpc::compile::plan::Limits;
@@ -28,9 +29,10 @@ pub struct Road {
     pub setup: Setup,
 }
 
+/// ONNX Runtime on one thread: graphs are tried at once, and its threads would wait for each other.
 pub fn onnxruntime() -> Setup {
-    let library = Some(common::onnxruntime());
-    Setup { backend: Backend::OnnxRuntime, library, ..Setup::default() }
+    let (library, threads) = (Some(common::onnxruntime()), Some(NonZeroUsize::MIN));
+    Setup { backend: Backend::OnnxRuntime, library, threads, ..Setup::default() }
 }
 
 pub fn try_run(bytes: &[u8], setup: &Setup, inputs: &[(String, Array)]) -> Result<Outputs, Error> {
