@@ -130,7 +130,8 @@ impl Case {
     /// window that begins in the padding, which its kernels leave out.
     fn miscounted(&self, error: &Error) -> bool {
         let rounded_up = |node: &Node| matches!(node.attr("ceil_mode"), Some(Attr::Int(1)));
-        error.to_string().contains("ShapeInferenceError")
+        let told = ["ShapeInferenceError", "Shape mismatch attempting to re-use buffer"];
+        told.iter().any(|told| error.to_string().contains(told))
             && self.model.graph.nodes().any(|(_, node)| rounded_up(node))
     }
 
@@ -208,7 +209,7 @@ fn random_graphs_agree_on_every_road() {
         all.graphs, all.comparisons, all.kinks, all.foreign
     );
     assert!(failures == 0, "{failures} graphs disagree\n{wrong}");
-    assert!(all.foreign * 4 <= all.graphs, "{} graphs in tract alone", all.foreign);
+    assert!(all.foreign * 4 <= all.graphs.max(4), "{} graphs in tract alone", all.foreign);
     assert!(all.kinks * 50 <= all.graphs.max(50), "too many at a kink");
 }
 
@@ -237,8 +238,7 @@ fn try_real(folder: &Path, name: &str) -> (usize, usize) {
         }
         assert!(setup.backend != Backend::Tract, "{name}, {road} in tract: {wrong:?}");
         let away = switches(&model, real.dtype, &real.inputs);
-        let near = if real.dtype == DataType::F16 { 1e-2 } else { 1e-5 };
-        let within = !away.is_empty() && away.iter().all(|&away| away < near);
+        let within = !away.is_empty() && away.iter().all(|&away| away < 1e-5);
         assert!(within, "{name}, {road} in {}: {wrong:?}, kinks {away:?}", setup.backend);
         println!("{name}, {road} in {}: {} elements switch", setup.backend, away.len());
         switched += 1;
@@ -254,7 +254,7 @@ fn real_models_agree_on_every_road() {
     for name in names.iter().filter(|name| wanted.as_ref().is_none_or(|wanted| wanted == *name)) {
         let (equal, switched) = try_real(&folder, name);
         println!("{name}: {equal} roads agree, {switched} more but for kinks");
-        assert!(equal > 3, "{name}");
+        assert!(equal >= 3, "{name}: the roads in tract");
     }
 }
 

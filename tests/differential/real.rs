@@ -11,7 +11,7 @@ use slpc::onnx::load;
 use crate::common::{digit, golden};
 
 /// The models, those that the short form tries first.
-pub const NAMES: [&str; 15] = [
+pub const NAMES: [&str; 14] = [
     "mnist_cntk_ort",
     "mlperf_resnet8_cifar10",
     "2conv_mnist_true",
@@ -25,7 +25,6 @@ pub const NAMES: [&str; 15] = [
     "mobilenetv1_025_224_imagenet",
     "mobilenetv2_100_224_imagenet_w8",
     "squeezenet11_imagenet",
-    "squeezenet_imagenet_fp16",
     "super_resolution",
 ];
 
@@ -73,7 +72,6 @@ fn sample(folder: &Path, name: &str, input: &str) -> ArrayD<f32> {
     };
     match name {
         "vit_mnist" => digit(3),
-        "squeezenet_imagenet_fp16" => photo("goldfish.jpg", "caffe", 3),
         "super_resolution" => photo("chelsea.png", "unit,channels=grey", 1),
         _ => {
             let (x, _) = golden(&folder.join(format!("golden/{name}.npz")));

@@ -331,22 +331,22 @@ impl Case {
         let mut start = 0;
         let mut inputs = Vec::new();
         for (index, slot) in self.slots.iter().enumerate() {
-            inputs.push(match slot {
-                Slot::Skipped => None,
-                Slot::Constant(name, tensor) => Some(constant(&mut graph, name, tensor.clone())),
-                Slot::Computed(name, tensor) => Some(computed::value(&mut graph, name, tensor)),
-                Slot::Input(floats, _) if let Some(flat) = flat => {
+            inputs.push(match (slot, flat) {
+                (Slot::Skipped, _) => None,
+                (Slot::Constant(name, t), _) => Some(constant(&mut graph, name, t.clone())),
+                (Slot::Computed(name, t), _) => Some(computed::value(&mut graph, name, t)),
+                (Slot::Input(floats, _), Some(flat)) => {
                     let cut = [start, start + floats.len() as i64];
                     start = cut[1];
                     Some(part(&mut graph, flat, cut, floats))
                 }
-                Slot::Input(floats, dims)
+                (Slot::Input(floats, dims), None)
                     if changing == Changing::Each || changing == Changing::One(index) =>
                 {
                     let value = Value::typed(&floats.name, self.dtype, dims.clone());
                     Some(input(&mut graph, value))
                 }
-                Slot::Input(floats, _) | Slot::Param(floats) => {
+                (Slot::Input(floats, _) | Slot::Param(floats), _) => {
                     let dims = floats.dims.clone();
                     let tensor = Tensor::floats(self.dtype, dims, &self.values_of(index));
                     Some(constant(&mut graph, &floats.name, tensor))
