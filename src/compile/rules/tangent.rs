@@ -129,9 +129,10 @@ impl<'r, 'e> Tangent<'r, 'e> {
         self.step(step::Stride { axis, step }, dims)
     }
 
-    /// An axis in reverse order.
+    /// An axis in reverse order. One of a single element stays: tract cannot reverse it.
     pub fn reverse(self, axis: usize) -> Self {
-        self.step(step::Reverse { axis }, self.dims())
+        let dims = self.dims();
+        if fixed(&dims[axis]) == Some(1) { self } else { self.step(step::Reverse { axis }, dims) }
     }
 
     /// `A·dx` or `dx·A` over the last two axes, to the dimensions `dims`.
