@@ -32,6 +32,11 @@ use slpc::onnx::{Weights, emit, load, text, to_bytes};
 /// side in another engine.
 const NEAR: f64 = 1e-4;
 
+/// Graphs that disagreed once: tract took a broadcast before a contraction away, and the beginning from
+/// steps behind a convolution; one layer's blocks read an extent off another's; an axis of one element
+/// was reversed.
+const FOUND: [u64; 9] = [11_626, 11_792, 12_214, 12_260, 12_378, 13_133, 13_209, 13_378, 13_395];
+
 /// What became of the graphs.
 #[derive(Default)]
 struct Count {
@@ -178,7 +183,8 @@ fn random_graphs_agree_on_every_road() {
         let last = if last.is_empty() { first + 1 } else { last.parse().expect("a seed") };
         first..last
     });
-    let seeds: Vec<u64> = wanted.unwrap_or(10_000..10_000 + graphs).collect();
+    let usual = || (10_000..10_000 + graphs).chain(FOUND).collect();
+    let seeds: Vec<u64> = wanted.map_or_else(usual, Iterator::collect);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let results: Vec<_> = std::thread::scope(|scope| {
         let work = |worker| {

@@ -5,6 +5,7 @@
 //! fit. [`tract`] is built in, ONNX Runtime is loaded from where the user has it.
 
 mod array;
+mod declutter;
 mod defects;
 mod guard;
 mod library;

@@ -2,8 +2,8 @@ use ndarray::{Array1, Array4, Axis, array, s};
 use ndarray_npy::NpzReader;
 use prost::Message;
 use tract_onnx::pb::{
-    AttributeProto, GraphProto, NodeProto, OperatorSetIdProto, TensorShapeProto, TypeProto,
-    tensor_shape_proto::Dimension,
+    AttributeProto, GraphProto, NodeProto, OperatorSetIdProto, TensorProto, TensorShapeProto,
+    TypeProto, tensor_shape_proto::Dimension,
 };
 
 use super::*;
@@ -123,6 +123,32 @@ fn a_shape_comes_out_as_int64() {
     assert!(message(outputs).contains("[1, 1, 2, 3] where [2, 3] is expected"));
     let outputs = session.run(&[("x", array![[1f32, 2., 3.], [4., 5., 6.]].into())]).unwrap();
     assert_eq!(outputs[0].1, array![2i64, 3].into());
+}
+
+/// A model whose inputs of these names are vectors of constants instead.
+fn with_vectors(bytes: &[u8], vectors: &[(&str, &[i64])]) -> Vec<u8> {
+    let mut proto = ModelProto::decode(bytes).unwrap();
+    let made = vectors.iter().map(|&(name, numbers)| TensorProto {
+        name: name.to_owned(),
+        dims: vec![numbers.len() as i64],
+        data_type: DataType::I64 as i32,
+        int64_data: numbers.to_vec(),
+        ..TensorProto::default()
+    });
+    proto.graph.as_mut().unwrap().initializer = made.collect();
+    proto.encode_to_vec()
+}
+
+#[test]
+fn a_broadcast_before_a_contraction_is_summed_over() {
+    let wide = [node("Expand", &["x", "dims"], &["wide"]), node("MatMul", &["wide", "w"], &["y"])];
+    let [x, w, y] = [("x", ["2", "1"]), ("w", ["3", "2"]), ("y", ["2", "2"])];
+    let [x, w, y] = [&x, &w, &y].map(|(name, dims)| (*name, DataType::F32, &dims[..]));
+    let bytes = with_vectors(&model(wide.to_vec(), &[x, w], &[y]), &[("dims", &[2, 3])]);
+    let session = Session::new(&bytes, &[]).unwrap();
+    let w: Array = array![[1f32, 2.0], [3.0, 4.0], [5.0, 6.0]].into();
+    let outputs = session.run(&[("x", array![[1f32], [2.0]].into()), ("w", w)]).unwrap();
+    assert_eq!(outputs[0].1, array![[9f32, 12.0], [18.0, 24.0]].into());
 }
 
 #[test]
