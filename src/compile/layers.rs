@@ -51,7 +51,8 @@ pub(super) fn project_layers(
             bias: options.emit.contains(&Quantity::Bias),
             bias_terms: options.emit.contains(&Quantity::BiasTerms),
         };
-        let found = project_together(&task, way, sample, (plan, in_block), options)?;
+        let project = || project_together(&task, way, sample, (plan, in_block), options);
+        let found = if in_block { e.apart(project) } else { project() }?;
         for (target, of) in targets.iter().zip(found) {
             notes.insert(target.layer.alias.clone(), of);
         }

@@ -232,6 +232,15 @@ impl Emit {
         symbols.fold(Dim::Value(known), |product, d| product * d).simplify()
     }
 
+    /// The result of `work`. Nothing emitted later reads an extent off what `work` emits, and so what
+    /// depends on that is only what takes part of its values.
+    pub fn apart<T>(&self, work: impl FnOnce() -> T) -> T {
+        let extents = self.0.borrow().extents.clone();
+        let result = work();
+        self.0.borrow_mut().extents = extents;
+        result
+    }
+
     /// The dimensions as an int64 vector: a constant where all are known.
     pub fn shape(&self, dims: &[Dim]) -> Expr<'_> {
         if let Some(known) = dims.iter().map(fixed).collect::<Option<Vec<_>>>() {

@@ -92,6 +92,20 @@ fn of_several_layers() {
 }
 
 #[test]
+fn of_a_layer_before_another() {
+    let mut request = options(Batch::Axis(0), Direction::Reverse);
+    request.layers = ["y", "s"].map(|what| LayerRequest { alias: None, what: what.into() }).into();
+    request.neurons = Some("all".parse().expect("a choice"));
+    request.limits.block = Some(2);
+    let nodes = "p = MaxPool <kernel_shape=[1,2],strides=[1,2]> (x) s = SpaceToDepth <blocksize=2> (p) \
+                 y = MatMul (s, w)";
+    let weights = "double[1,2] w = {0.5,-0.25}";
+    let pooled = model("double[N,2,4,4]", "double[N,8,2,2]", weights, nodes);
+    let (blocked, _) = transform(pooled, &request).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(scans(&blocked), 2, "each in a Scan of its own");
+}
+
+#[test]
 fn the_forward_pass_is_not_repeated() {
     let blocked = augmented(&["t"], "all", Some(2), Batch::Axis(0));
     let (_, scan) = blocked.graph.nodes().find(|(_, node)| node.is("Scan")).expect("a Scan");
