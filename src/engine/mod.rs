@@ -5,11 +5,11 @@
 //! fit. [`tract`] is built in, ONNX Runtime is loaded from where the user has it.
 
 mod array;
-mod declutter;
 mod defects;
 mod guard;
 mod library;
 mod onnxruntime;
+mod passes;
 mod port;
 mod session;
 pub mod tract;

@@ -10,7 +10,7 @@ use super::array::Array;
 use super::guard::guarded;
 use super::port::{Extent, Port, Symbols, known, matched};
 use super::session::Arrays;
-use super::{declutter, defects, one_line};
+use super::{defects, one_line, passes};
 use crate::error::{Error, Result};
 use crate::graph::DataType;
 
@@ -293,7 +293,7 @@ fn fixed(port: &Port) -> Result<(DatumType, TVec<usize>)> {
 fn plan(model: InferenceModel) -> Result<Arc<TypedRunnableModel>> {
     let typed = caught("cannot analyse the model", || model.into_typed())?;
     let passes: [fn(TypedModel) -> TractResult<TypedModel>; 3] =
-        [declutter::optimize, declutter::declutter, Ok];
+        [passes::optimize, passes::declutter, Ok];
     let mut last = failure("no pass");
     for pass in passes {
         let made = caught("cannot prepare the model", || {

@@ -1,9 +1,9 @@
-use ndarray::{Array1, Array4, Axis, array, s};
+use ndarray::{Array1, Array4, Array5, Axis, array, s};
 use ndarray_npy::NpzReader;
 use prost::Message;
 use tract_onnx::pb::{
     AttributeProto, GraphProto, NodeProto, OperatorSetIdProto, TensorProto, TensorShapeProto,
-    TypeProto, tensor_shape_proto::Dimension,
+    TypeProto, attribute_proto::AttributeType, tensor_shape_proto::Dimension,
 };
 
 use super::*;
@@ -149,6 +149,68 @@ fn a_broadcast_before_a_contraction_is_summed_over() {
     let w: Array = array![[1f32, 2.0], [3.0, 4.0], [5.0, 6.0]].into();
     let outputs = session.run(&[("x", array![[1f32], [2.0]].into()), ("w", w)]).unwrap();
     assert_eq!(outputs[0].1, array![[9f32, 12.0], [18.0, 24.0]].into());
+}
+
+fn attribute(name: &str, r#type: AttributeType) -> AttributeProto {
+    let name = name.to_owned();
+    AttributeProto { name, r#type: r#type as i32, ..AttributeProto::default() }
+}
+
+/// The model of one node that makes `y` of `x` and `w`, which have these extents; and the model that
+/// does so for two `x`s in turn, with `after` of `w` the second time.
+fn once_and_twice(step: &NodeProto, after: &str, [x, w, y]: [&[&str]; 3]) -> [Vec<u8>; 2] {
+    let [xs, ys] = [x, y].map(|dims| [&["2"], dims].concat());
+    let known = |name, dims| (name, DataType::F32, dims);
+    let [xs, ys] = [known("xs", &xs[..]), known("ys", &ys)];
+    let [x, y] = [known("x", x), known("y", y)];
+    let [w, next, end] = ["w", "next", "end"].map(|name| known(name, w));
+    let steps = vec![step.clone(), node(after, &["w"], &["next"])];
+    let body = ModelProto::decode(&*model(steps, &[w, x], &[next, y])).unwrap().graph;
+    let mut scan = node("Scan", &["w", "xs"], &["end", "ys"]);
+    scan.attribute = vec![
+        AttributeProto { g: body, ..attribute("body", AttributeType::Graph) },
+        AttributeProto { i: 1, ..attribute("num_scan_inputs", AttributeType::Int) },
+    ];
+    [model(vec![step.clone()], &[x, w], &[y]), model(vec![scan], &[w, xs], &[end, ys])]
+}
+
+#[test]
+fn columns_sixteen_elements_apart_are_stored_in_their_places() {
+    let number = |i: usize| (i % 7) as f32 - 3.0;
+    let x = Array5::from_shape_fn([2, 32, 2, 4, 4], |(t, n, k, i, j)| {
+        number(n + 3 * k + 5 * i + 2 * j + t)
+    });
+    let w = Array4::from_shape_fn([2, 1, 3, 3], |(k, _, a, b)| number(4 * k + 3 * a + b));
+    let strides = attribute("strides", AttributeType::Ints);
+    let mut step = node("ConvTranspose", &["x", "w"], &["y"]);
+    step.attribute = vec![AttributeProto { ints: vec![3, 3], ..strides }];
+    let dims = [&["32", "2", "4", "4"], &["2", "1", "3", "3"], &["32", "1", "12", "12"]];
+    for (after, sign) in [("Identity", 1f32), ("Neg", -1.0)] {
+        let y = Array5::from_shape_fn([2, 32, 1, 12, 12], |(t, n, _, i, j)| {
+            let term = |k: usize| x[[t, n, k, i / 3, j / 3]] * w[[k, 0, i % 3, j % 3]];
+            sign.powi(t as i32) * (term(0) + term(1))
+        });
+        let models = once_and_twice(&step, after, dims.map(|dims| &dims[..]));
+        let [once, twice] = models.map(|bytes| Session::new(&bytes, &[]).unwrap());
+        let [first, expected] = [&x, &y].map(|all| all.index_axis(Axis(0), 0).to_owned());
+        let outputs = once.run(&[("x", first.into()), ("w", w.clone().into())]).unwrap();
+        assert_eq!(outputs[0].1, expected.into());
+        let outputs = twice.run(&[("xs", x.clone().into()), ("w", w.clone().into())]).unwrap();
+        assert_eq!(outputs[1].1, y.into());
+    }
+}
+
+#[test]
+fn rewriting_ends_where_a_loop_is_taken_apart() {
+    let equation = attribute("equation", AttributeType::String);
+    let mut step = node("Einsum", &["x", "w"], &["y"]);
+    step.attribute = vec![AttributeProto { s: b"nkb,ck->ncb".to_vec(), ..equation }];
+    let [_, twice] =
+        once_and_twice(&step, "Identity", [&["1", "2", "1"], &["1", "2"], &["1", "1", "1"]]);
+    let x = array![[[[1f32], [2.0]]], [[[3.0], [4.0]]]];
+    let session = Session::new(&twice, &[]).unwrap();
+    let outputs = session.run(&[("xs", x.into()), ("w", array![[5f32, 7.0]].into())]).unwrap();
+    assert_eq!(outputs[1].1, array![[[[19f32]]], [[[43.0]]]].into());
 }
 
 #[test]
