@@ -34,10 +34,11 @@ impl Report<'_> {
         row(
             "direction",
             format!(
-                "{} (seeds: reverse {}, forward {})",
+                "{} (seeds: reverse {}, forward {}{})",
                 plan.direction,
                 count(plan.reverse_seeds),
-                count(plan.forward_seeds)
+                count(plan.forward_seeds),
+                if plan.colours.is_some() { " colours" } else { "" }
             ),
         );
         row("blocks", self.blocks());
@@ -53,16 +54,18 @@ impl Report<'_> {
         text
     }
 
-    /// How many neurons are projected at a time.
+    /// How many neurons are projected at a time, and seeds carried.
     fn blocks(&self) -> String {
-        let pairs = self.summary.layers.iter().zip(&self.summary.plan.blocks);
+        let plan = &self.summary.plan;
+        let pairs = self.summary.layers.iter().zip(&plan.blocks);
         let blocked: Vec<String> = pairs
             .filter_map(|(layer, block)| Some(format!("{} of {}", (*block)?, layer.alias)))
             .collect();
-        match blocked.as_slice() {
+        let neurons = match blocked.as_slice() {
             [] => "all neurons at once".to_owned(),
             list => format!("neurons at a time: {}", list.join(", ")),
-        }
+        };
+        plan.sweep.map_or(neurons.clone(), |seeds| format!("{seeds} seeds at a time, {neurons}"))
     }
 
     fn added(&self) -> String {
@@ -106,7 +109,9 @@ impl Report<'_> {
             "layers": summary.layers.iter().map(layer_json).collect::<Vec<_>>(),
             "direction": plan.direction.to_string(),
             "seeds": { "reverse": plan.reverse_seeds, "forward": plan.forward_seeds },
+            "coloured": plan.colours.is_some(),
             "blocks": plan.blocks,
+            "sweep": plan.sweep,
             "seconds": { "reverse": plan.seconds.0, "forward": plan.seconds.1 },
             "nodes": { "before": summary.nodes_before, "after": summary.nodes_after },
             "bytes": { "before": self.bytes.0, "after": self.bytes.1 },

@@ -59,7 +59,8 @@ pub struct Transform {
     /// From the neurons to the input (reverse) or the other way
     #[arg(long, default_value = "auto")]
     direction: Way,
-    /// How many neurons are projected at a time: a number, or auto, which decides from the memory
+    /// How many neurons are projected at a time, and seeds carried forward: a number, or auto, which
+    /// decides from the memory
     #[arg(long, value_name = "N", default_value = "auto")]
     block: BlockSize,
     /// The size that the plan takes a symbolic dimension to have, as often as wanted [default: 1]
@@ -92,9 +93,9 @@ pub struct Transform {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Way {
-    /// Whichever needs fewer seeds
+    /// Whichever takes less time
     Auto,
-    /// From the input to the neurons, a seed an input component
+    /// From the input to the neurons, a seed an input component, or for those of which no neuron sees two
     Forward,
     /// From the neurons to the input, a seed a neuron
     Reverse,
@@ -273,6 +274,7 @@ impl Transform {
                 },
                 memory: Some(self.memory.unwrap_or_else(Size::quarter_of_memory).0),
                 block: self.block.0,
+                dense: false,
                 assumed: Assumed(self.assume.iter().cloned().collect()),
             },
             target: self.target.target(),

@@ -1,9 +1,10 @@
-//! Neurons a block at a time: what depends on a block becomes the body of a Scan.
+//! Neurons or seeds a block at a time: what depends on a block becomes the body of a Scan.
 //!
 //! The rows of a block are emitted like those of a whole layer, from a graph input that stands for the
 //! block's neurons. Afterwards everything that depends on that input moves into the body, and the Scan
 //! stacks what were the outputs. What does not depend on the block, the forward pass and the masks, stays
-//! outside and is computed once. Invariant: no node of the model itself is moved.
+//! outside and is computed once. Tangents in blocks of seeds are read further on: until they are stacked,
+//! values that nothing makes stand for them. Invariant: no node of the model itself is moved.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -15,20 +16,44 @@ use crate::graph::{Attr, Dim, Facts, Graph, Node, NodeId, Reach, Value, ValueId,
 /// The largest constant, in bytes, that a body gets a copy of; larger ones are read from around.
 const SMALL: usize = 512;
 
-/// A layer whose neurons are projected in blocks.
+/// A layer whose neurons are projected in blocks, or seeds that are carried forward in blocks.
 #[derive(Clone, Debug)]
 pub struct Block {
     /// The beginning of the names of its outputs, and of the inputs that stand for a block.
     pub prefix: String,
-    /// The number of neurons.
+    /// The number of neurons, or of seeds.
     pub count: i64,
     /// The number in a block.
     pub size: i64,
-    /// The axis of the neurons in the outputs.
+    /// The axis of the neurons in the outputs, or of the seeds.
     pub axis: usize,
 }
 
+/// The beginning of the names of what belongs to the seeds, which no alias makes.
+const SEEDS: &str = "slp//";
+
 impl Block {
+    /// So many of `count` seeds at a time.
+    pub fn of_seeds(count: i64, size: i64) -> Self {
+        Self { prefix: SEEDS.to_owned(), count, size, axis: 0 }
+    }
+
+    /// Stands for the stacked rows `[count, …]` of which a block is `part`, `[size, …]`.
+    pub fn stacked<'e>(&self, e: &'e Emit, what: &str, part: Expr<'e>) -> Expr<'e> {
+        let name = format!("{}{what}", self.prefix);
+        let mut dims = part.dims();
+        dims[self.axis] = Dim::Value(self.count as i32);
+        let value = Value::typed(stand_in(&name), part.dtype(), dims);
+        e.output(&name, part);
+        match e.graph_mut(|graph| graph.add_value(value)) {
+            Ok(id) => e.expr(id),
+            Err(error) => {
+                e.fail(error);
+                part
+            }
+        }
+    }
+
     /// The number of blocks.
     pub fn blocks(&self) -> i64 {
         (self.count + self.size - 1) / self.size
@@ -64,7 +89,7 @@ impl Block {
     }
 }
 
-/// Moves the rows of each layer in `blocks` into a Scan over its blocks.
+/// Moves what depends on each of `blocks` into a Scan over its blocks; seeds come before layers.
 ///
 /// # Errors
 /// When the operators of the result can't be typed.
@@ -115,9 +140,21 @@ fn outline_block(e: &Emit, block: &Block) -> Result<()> {
         whole[at] = Dim::Value((block.blocks() * block.size) as i32);
         let count = Dim::Value(block.count as i32);
         let rows = stack.assume(&dims).reshape(&whole);
-        e.output(&part.name, rows.slice(at, &Dim::Value(0), &count));
+        let rows = rows.slice(at, &Dim::Value(0), &count);
+        match e.graph(|graph| graph.find(&stand_in(&part.name))) {
+            Some(old) => e.graph_mut(|graph| {
+                graph.replace_uses(old, rows.id);
+                graph.remove_value(old);
+            }),
+            None => e.output(&part.name, rows),
+        }
     }
     e.check()
+}
+
+/// The name of the value that stands for stacked rows.
+fn stand_in(name: &str) -> String {
+    format!("{name}:stacked")
 }
 
 /// What a block begins and ends with.

@@ -5,10 +5,10 @@ use std::collections::{HashMap, HashSet};
 use super::Options;
 use super::accumulate::{self, Target, Task};
 use super::blocks::Block;
-use super::build::Emit;
+use super::build::{Emit, Expr};
 use super::linear::Samples;
 use super::linearise::Linearised;
-use super::plan::{self, Plan};
+use super::plan::{self, Direction, Plan};
 use super::project::{self, Projection, Quantity};
 use super::select::Layer;
 use super::summary::Notes;
@@ -40,6 +40,11 @@ pub(super) fn project_layers(
     let (alone, together): (Vec<_>, Vec<_>) =
         targets.partition(|target| block_of(target.layer).is_some());
     let groups = alone.into_iter().map(|target| (vec![target], true)).chain([(together, false)]);
+    let weights = options.emit.iter().any(|q| q.needs_weights());
+    let ahead = match plan.direction {
+        Direction::Forward if weights => sweep(e, network, places, plan),
+        _ => Vec::new(),
+    };
     let mut notes = HashMap::new();
     for (targets, in_block) in groups.filter(|(targets, _)| !targets.is_empty()) {
         let task = Task {
@@ -47,7 +52,9 @@ pub(super) fn project_layers(
             network,
             targets: &targets,
             samples: places,
-            weights: options.emit.iter().any(|q| q.needs_weights()),
+            colours: plan.colours.as_ref(),
+            tangents: &ahead,
+            weights,
             bias: options.emit.contains(&Quantity::Bias),
             bias_terms: options.emit.contains(&Quantity::BiasTerms),
         };
@@ -59,6 +66,32 @@ pub(super) fn project_layers(
     }
     e.check()?;
     Ok(layers.iter().filter_map(|layer| notes.remove(&layer.alias)).collect())
+}
+
+/// The tangents of the variables; of the layers alone where seeds are carried in blocks.
+fn sweep<'e>(
+    e: &'e Emit,
+    network: &Linearised,
+    samples: Option<&[Option<Samples>]>,
+    plan: &Plan,
+) -> Vec<Option<Expr<'e>>> {
+    let block = block_of_seeds(plan);
+    let tangents = |block| accumulate::tangents(e, network, samples, plan.colours.as_ref(), block);
+    let Some(block) = &block else { return tangents(None) };
+    let part = e.apart(|| tangents(Some(block)));
+    let mut stacked = vec![None; part.len()];
+    for layer in &network.layers {
+        if stacked[layer.0].is_none() {
+            let name = format!("tangents/{}", layer.0);
+            stacked[layer.0] = part[layer.0].map(|part| block.stacked(e, &name, part));
+        }
+    }
+    stacked
+}
+
+/// The seeds that are carried forward in blocks.
+fn block_of_seeds(plan: &Plan) -> Option<Block> {
+    Some(Block::of_seeds(plan.forward_seeds?, plan.sweep?))
 }
 
 /// Emits the layers of one sweep.
@@ -135,16 +168,15 @@ fn named(e: &Emit, layer: &Layer, error: Error) -> Error {
     error.value(e.graph(|graph| graph.value(layer.value).name.clone()))
 }
 
-/// The layers whose neurons are projected in blocks.
+/// The seeds and the layers' neurons that come in blocks, seeds first.
 pub(super) fn blocks_of(layers: &[Layer], plan: &Plan) -> Vec<Block> {
     let pairs = layers.iter().zip(&plan.blocks);
-    pairs
-        .filter_map(|(layer, block)| {
-            let (size, count) = ((*block)?, plan::chosen_count(layer)?);
-            let axis = usize::from(layer.input_batch.is_some());
-            Some(Block { prefix: prefix(layer), count, size, axis })
-        })
-        .collect()
+    let of_layers = pairs.filter_map(|(layer, block)| {
+        let (size, count) = ((*block)?, plan::chosen_count(layer)?);
+        let axis = usize::from(layer.input_batch.is_some());
+        Some(Block { prefix: prefix(layer), count, size, axis })
+    });
+    block_of_seeds(plan).into_iter().chain(of_layers).collect()
 }
 
 /// Adds the singular pattern analysis of layers in blocks, whose ν̂ a Scan has stacked by now.

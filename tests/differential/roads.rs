@@ -52,8 +52,8 @@ fn in_blocks(request: &Options) -> Options {
 }
 
 /// The roads to what is requested of a model: against the edges first, in tract, which the others are
-/// compared with; then along them where that is wanted, in blocks, simplified further, and for each of
-/// the targets, in tract what is for tract and in ONNX Runtime what is for others.
+/// compared with; then along them where that is wanted, with colours, in blocks and without, in blocks,
+/// simplified further, and for each of the targets, in tract what is for tract and in ONNX Runtime what is for others.
 pub fn roads(model: &Model, request: &Options, forward: bool, targets: &[Target]) -> Vec<Road> {
     let augmented = |request: &Options| {
         transform(model.clone(), request).unwrap_or_else(|error| panic!("{error}")).0
@@ -75,6 +75,10 @@ pub fn roads(model: &Model, request: &Options, forward: bool, targets: &[Target]
         let forward = augmented(&towards(Forward, request.clone()));
         add("forward", &forward, Setup::default());
         add("forward", &forward, onnxruntime());
+        let mut request = towards(Forward, in_blocks(request));
+        add("forward in blocks", &augmented(&request), onnxruntime());
+        request.limits = Limits { direction: Some(Forward), dense: true, ..Limits::default() };
+        add("forward without colours", &augmented(&request), Setup::default());
     }
     for &target in targets {
         let setup = if target == Target::Tract { Setup::default() } else { onnxruntime() };

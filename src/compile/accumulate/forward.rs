@@ -1,12 +1,15 @@
-//! Columns of the Jacobian from the input to the layers: a tangent an input component.
+//! Columns of the Jacobian from the input to the layers: a tangent an input component, or a colour.
 
 use super::rows::Rows;
-use super::{Accumulated, Task};
-use crate::compile::build::Expr;
+use super::{Accumulated, Task, colours};
+use crate::compile::blocks::Block;
+use crate::compile::build::{Emit, Expr};
+use crate::compile::linear::{Samples, Var};
+use crate::compile::linearise::Linearised;
+use crate::compile::plan::Colours;
 use crate::graph::{Dim, NodeId};
 
 pub(super) fn accumulate<'e>(task: &Task<'e, '_>) -> Vec<Accumulated<'e>> {
-    let columns = if task.weights { columns(task) } else { vec![None; task.targets.len()] };
     let constants = constants(task);
     (0..task.targets.len())
         .map(|layer| {
@@ -17,7 +20,11 @@ pub(super) fn accumulate<'e>(task: &Task<'e, '_>) -> Vec<Accumulated<'e>> {
                 let first = task.samples_first(tangent, task.samples_of(var));
                 chosen.pick(first)
             };
-            let weights = columns[layer].map(|tangent| spread(task, flat(tangent)));
+            let tangent = task.tangents.get(var.0).copied().flatten().filter(|_| task.weights);
+            let weights = tangent.map(|tangent| match task.colours {
+                None => spread(task, flat(tangent)),
+                Some(of) => colours::rows(task, layer, of, flat(tangent)),
+            });
             let per_term = |i: usize, node: NodeId| {
                 let rows = constants.per_layer[layer].as_ref()?.group(i)?;
                 Some((node, only_row(flat(rows))))
@@ -53,32 +60,50 @@ fn spread<'e>(task: &Task<'e, '_>, rows: Expr<'e>) -> Expr<'e> {
 
 /// The dimensions of one sample of the input, an axis of size 1 in place of the samples.
 fn input_dims(task: &Task<'_, '_>) -> Vec<Dim> {
-    let mut dims = task.network.program.var(task.network.input).dims.clone();
-    if let Some(samples) = task.samples_of(task.network.input) {
+    let input = task.network.input;
+    one_sample(task.network.program.var(input), task.samples_of(input))
+}
+
+/// The dimensions of one sample of a variable, an axis of size 1 in place of the samples.
+fn one_sample(var: &Var, samples: Option<&Samples>) -> Vec<Dim> {
+    let mut dims = var.dims.clone();
+    if let Some(samples) = samples {
         dims[samples.axis] = Dim::Value(1);
     }
     dims
 }
 
-/// The tangent of each layer, a seed for each component of the input.
-fn columns<'e>(task: &Task<'e, '_>) -> Vec<Option<Expr<'e>>> {
-    let tangents = tangents(task);
-    task.targets.iter().map(|target| tangents[target.var.0]).collect()
-}
-
-/// The tangent of every variable.
-pub(super) fn tangents<'e>(task: &Task<'e, '_>) -> Vec<Option<Expr<'e>>> {
-    let (e, network) = (task.e, task.network);
+/// The tangent of every variable: a seed for each component of the input, or for each of its colours; of
+/// those in `block` only, if there is one. `samples` says where the samples of each variable lie.
+pub fn tangents<'e>(
+    e: &'e Emit,
+    network: &Linearised,
+    samples: Option<&[Option<Samples>]>,
+    colours: Option<&Colours>,
+    block: Option<&Block>,
+) -> Vec<Option<Expr<'e>>> {
     let program = &network.program;
     let input = program.var(network.input);
-    let one = input_dims(task);
-    let count = e.product(&one);
-    let range = e.range(&count);
-    let (column, row) = ([count.clone(), Dim::Value(1)], [Dim::Value(1), count.clone()]);
-    let identity = range.reshape(&column).binary("Equal", range.reshape(&row));
+    let one = one_sample(input, samples.and_then(|places| places[network.input.0].as_ref()));
+    let all = colours.map_or_else(|| e.product(&one), |c| Dim::Value(c.count() as i32));
+    let numbers = e.range(&all);
+    let numbers = block.map_or(numbers, |block| block.element(e, "seeds", numbers));
+    let count = numbers.dims()[0].clone();
+    let hot = match colours {
+        Some(colours) => {
+            let own = colours::of_components(e, colours);
+            let mut column = vec![Dim::Value(1); own.dims().len() + 1];
+            column[0] = count.clone();
+            numbers.reshape(&column).binary("Equal", own)
+        }
+        None => {
+            let (column, row) = ([count.clone(), Dim::Value(1)], [Dim::Value(1), all.clone()]);
+            numbers.reshape(&column).binary("Equal", e.range(&all).reshape(&row))
+        }
+    };
     let mut dims = vec![count.clone()];
     dims.extend(one);
-    let seed = identity.indicator(input.dtype).reshape(&dims).expand(&input.seeded(&count));
+    let seed = hot.indicator(input.dtype).reshape(&dims).expand(&input.seeded(&count));
     let mut tangents: Vec<Option<Expr>> = vec![None; program.var_count()];
     tangents[network.input.0] = Some(seed);
     program.push(e, program.steps(), &count, &mut tangents);

@@ -1,5 +1,6 @@
 //! From the linear program and the plan to the rows of the Jacobian and the switched bias.
 
+mod colours;
 mod forward;
 mod local;
 mod reverse;
@@ -9,9 +10,10 @@ mod seeds;
 use super::build::{Emit, Expr};
 use super::linear::{Samples, VarId};
 use super::linearise::Linearised;
-use super::plan::{Direction, Sight};
+use super::plan::{Colours, Direction, Sight};
 use super::select::Layer;
 use crate::graph::{Dim, NodeId};
+pub use forward::tangents;
 pub use seeds::{Chosen, choose};
 
 /// What is to be accumulated.
@@ -24,6 +26,10 @@ pub struct Task<'e, 'p> {
     pub targets: &'p [Target<'e, 'p>],
     /// Where the samples lie in each variable; `None` where all is one sample.
     pub samples: Option<&'p [Option<Samples>]>,
+    /// Which input components share a tangent; none where each has its own.
+    pub colours: Option<&'p Colours>,
+    /// The tangent of every variable, where rows are accumulated forward.
+    pub tangents: &'p [Option<Expr<'e>>],
     /// Whether the weights are wanted.
     pub weights: bool,
     /// Whether the bias is wanted.
@@ -60,11 +66,6 @@ pub fn accumulate<'e>(task: &Task<'e, '_>, direction: Direction) -> Vec<Accumula
         Direction::Reverse => reverse::accumulate(task),
         Direction::Forward => forward::accumulate(task),
     }
-}
-
-/// The tangent of every variable, a seed for each component of the input.
-pub fn tangents<'e>(task: &Task<'e, '_>) -> Vec<Option<Expr<'e>>> {
-    forward::tangents(task)
 }
 
 impl<'e> Task<'e, '_> {

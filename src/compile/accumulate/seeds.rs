@@ -21,6 +21,7 @@ pub struct Chosen<'e> {
     per_sample: bool,
     /// How many neurons of the layer are chosen, where that is known.
     among: Option<i64>,
+    in_block: bool,
 }
 
 /// Chooses the neurons of a layer whose samples lie at `samples`.
@@ -43,12 +44,13 @@ pub fn choose<'e>(e: &'e Emit, layer: &Layer, samples: Option<&Samples>) -> Chos
     let listed = |indices: Expr<'e>, count: Dim| {
         let activity = flat.gather(indices, 1).assume(&[batch.clone(), count.clone()]);
         let (indices, samples) = (Some(indices), batch.clone());
-        Chosen { count, samples, activity, indices, per_sample: false, among }
+        Chosen { count, samples, activity, indices, per_sample: false, among, in_block: false }
     };
     match &layer.neurons {
         Neurons::All => {
-            let (count, samples) = (all, batch);
-            Chosen { count, samples, activity: flat, indices: None, per_sample: false, among }
+            let (count, samples, activity) = (all, batch, flat);
+            let indices = None;
+            Chosen { count, samples, activity, indices, per_sample: false, among, in_block: false }
         }
         Neurons::List(list) => listed(e.ints(list), Dim::Value(list.len() as i32)),
         Neurons::Runtime => {
@@ -63,7 +65,8 @@ pub fn choose<'e>(e: &'e Emit, layer: &Layer, samples: Option<&Samples>) -> Chos
             let top = e.node("TopK", &[Some(flat.id), Some(k.id)], &[("axis", 1.into())], 2);
             let dims = [batch.clone(), count.clone()];
             let (activity, indices) = (top[0].assume(&dims), Some(top[1].assume(&dims)));
-            Chosen { count, samples: batch, activity, indices, per_sample: true, among }
+            let samples = batch;
+            Chosen { count, samples, activity, indices, per_sample: true, among, in_block: false }
         }
     }
 }
@@ -87,6 +90,7 @@ impl<'e> Chosen<'e> {
             indices: Some(indices),
             per_sample: self.per_sample,
             among: self.among,
+            in_block: true,
             count,
         }
     }
@@ -165,17 +169,25 @@ impl<'e> Chosen<'e> {
         let dims = x.dims();
         let size = x.e.product(&dims[2..]);
         let flat = x.reshape(&[dims[0].clone(), dims[1].clone(), size]);
-        let target = [self.samples.clone(), dims[1].clone(), self.count.clone()];
-        let picked = match self.indices {
-            None => flat,
-            Some(indices) if self.per_sample => {
-                let each = [self.samples.clone(), Dim::Value(1), self.count.clone()];
-                let indices = indices.reshape(&each).expand(&target);
-                x.e.op("GatherElements", &[flat, indices], &[("axis", 2.into())])
-            }
-            Some(indices) => flat.gather(indices, 2),
+        let target = [self.samples.clone(), self.count.clone(), dims[1].clone()];
+        let Some(indices) = self.indices else {
+            return flat.transpose(&[0, 2, 1]).assume(&target);
         };
-        picked.assume(&target).transpose(&[0, 2, 1])
+        if self.per_sample {
+            let each = [self.samples.clone(), self.count.clone(), Dim::Value(1)];
+            let indices = indices.reshape(&each).expand(&target);
+            let rows = flat.transpose(&[0, 2, 1]);
+            return x
+                .e
+                .op("GatherElements", &[rows, indices], &[("axis", 1.into())])
+                .assume(&target);
+        }
+        // All blocks together take every row: those are laid out once, around the blocks.
+        let picked = match self.in_block {
+            true => flat.transpose(&[0, 2, 1]).gather(indices, 1),
+            false => flat.gather(indices, 2).transpose(&[0, 2, 1]),
+        };
+        picked.assume(&target)
     }
 }
 

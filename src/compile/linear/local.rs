@@ -206,6 +206,18 @@ impl<'e> Place<'e> {
         windows.iter().zip(sizes).enumerate().filter_map(axis).reduce(|a, b| a * b)
     }
 
+    /// Which elements of an axis of size `size` lie in the window, `[K, m, size]`.
+    pub fn covers(&self, axis: usize, span: Span, size: i64) -> Expr<'e> {
+        let e = self.e;
+        let position = self.position(axis);
+        let mut dims = position.dims();
+        dims.push(Dim::Value(1));
+        let first = position.reshape(&dims) * e.int(span.stride) + e.int(span.start);
+        let elements = e.range(&Dim::Value(size as i32));
+        let low = elements.binary("GreaterOrEqual", first);
+        low.binary("And", elements.binary("Less", first + e.int(span.length)))
+    }
+
     /// The patch with zeros outside the variable.
     pub fn masked(&self, patch: Patch<'e>, windows: &[Span], var: &Var) -> Patch<'e> {
         let inside = self.inside(windows, &sizes(var), patch.value.dtype());

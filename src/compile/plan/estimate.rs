@@ -1,7 +1,7 @@
 //! Time and memory of the roads that the plan chooses from.
 
 use super::cost::{self, Assumed, Cost};
-use super::{Direction, Sight, Wanted, chosen_count, size};
+use super::{Colours, Direction, Sight, Wanted, chosen_count, size};
 use crate::compile::linearise::Linearised;
 use crate::compile::select::{Layer, Neurons, neuron_count};
 use crate::graph::Dim;
@@ -27,6 +27,10 @@ const STACKED: f64 = 4.0;
 pub struct Estimate {
     /// Seeds in forward direction, where known.
     pub forward_seeds: Option<i64>,
+    /// Which input components share them.
+    colours: Option<Colours>,
+    /// The bytes of the layers' tangents, for one seed.
+    tangents: f64,
     /// The number of neurons of each layer, where known.
     counts: Vec<Option<i64>>,
     /// The bytes of one row.
@@ -45,7 +49,7 @@ impl Estimate {
     /// Estimates the layers for an input sample of dimensions `input`.
     pub fn new(
         network: &Linearised,
-        sights: &[Sight],
+        (sights, colours): (&[Sight], Option<&Colours>),
         input: &[Dim],
         layers: &[Layer],
         wanted: Wanted,
@@ -54,7 +58,14 @@ impl Estimate {
         let program = &network.program;
         let pairs = network.layers.iter().zip(sights);
         Self {
-            forward_seeds: neuron_count(input),
+            forward_seeds: colours.map_or_else(|| neuron_count(input), |c| Some(c.count())),
+            colours: colours.cloned(),
+            tangents: network
+                .layers
+                .iter()
+                .map(|&l| assumed.elements(&program.var(l).dims))
+                .sum::<f64>()
+                * 4.0,
             counts: layers.iter().map(chosen_count).collect(),
             row: assumed.elements(input) * 4.0,
             outputs: wanted.rows as f64,
@@ -75,59 +86,100 @@ impl Estimate {
     pub fn seconds(&self) -> (f64, f64) {
         let back = self.back.iter().zip(&self.counts);
         let back = back.map(|(costs, &n)| total(costs).times(size(n) as f64).seconds()).sum();
-        (back, total(&self.ahead).times(size(self.forward_seeds) as f64).seconds())
+        let ahead = total(&self.ahead).times(size(self.forward_seeds) as f64).seconds();
+        let neurons: f64 = self.counts.iter().map(|&n| size(n) as f64).sum();
+        (back, ahead + self.picked().times(neurons).seconds())
+    }
+
+    /// What it costs to make one row of the tangents.
+    fn picked(&self) -> Cost {
+        let laid_out = 2.0 * size(self.forward_seeds) as f64 * 4.0;
+        let (products, repeated) = self.colours.as_ref().map_or((0.0, 0.0), Colours::repeated);
+        Cost { products, bytes: laid_out + repeated * 4.0, ..Cost::default() }
     }
 
     /// The direction that takes less time and is allowed to take its memory.
     pub fn direction(&self, allowed: f64) -> Direction {
         let (back, ahead) = self.seconds();
         let known = self.forward_seeds.is_some() && self.reverse_seeds().is_some();
-        let fits = self.memory(Direction::Forward, &[]) <= allowed;
+        let one = vec![Some(1); self.counts.len()];
+        let fits = self.memory(Direction::Forward, Some(1), &one) <= allowed;
         if known && ahead < back && fits { Direction::Forward } else { Direction::Reverse }
     }
 
     /// How many neurons of each layer are projected at a time; none for all of them.
     pub fn blocks(
         &self,
+        (direction, sweep): (Direction, Option<i64>),
         layers: &[Layer],
         allowed: f64,
         wanted: Wanted,
         asked: Option<i64>,
     ) -> Vec<Option<i64>> {
+        let needs = self.needs(direction);
         let at_once: f64 =
-            self.needs().zip(&self.counts).map(|(need, &n)| need * size(n) as f64).sum();
-        let left = allowed - self.outputs();
+            needs.iter().zip(&self.counts).map(|(need, &n)| need * size(n) as f64).sum();
+        let left = allowed - self.outputs() - self.swept(direction, sweep);
         let stacked: f64 = self.counts.iter().map(|&n| self.stacked_of(n)).sum();
         let left_in_blocks = left - self.outputs() - stacked;
-        // Where little but the rows themselves is held, blocks only copy them once more.
-        let light = self.back.iter().all(|costs| total(costs).held <= self.row);
-        let block = |(layer, (need, costs)): (&Layer, (f64, &Vec<Cost>))| {
+        let light = self.is_light(direction);
+        let block = |(layer, (&need, costs)): (&Layer, (&f64, &Vec<Cost>))| {
             let count = chosen_count(layer).filter(|_| layer.neurons != Neurons::Runtime)?;
             let cached = 2.0 * need <= WORKING_SET;
-            let (few, set) =
-                if cached { (AT_ONCE, WORKING_SET) } else { (BEYOND_CACHE, BEYOND_CACHE) };
-            let cost = total(costs);
-            let over_weights = OVER_WEIGHTS * cost.weights / cost.bytes.max(1.0) * need;
-            let set = set.max(over_weights.min(BEYOND_CACHE));
+            let few = if cached { AT_ONCE } else { BEYOND_CACHE };
             let most = match asked {
                 Some(asked) => asked,
                 None if at_once <= left && (at_once <= few || light || wanted.whole) => {
                     return None;
                 }
-                None => ((set.min(left_in_blocks) / need) as i64).max(1),
+                None => {
+                    let set = self.working_set(direction, need, costs);
+                    ((set.min(left_in_blocks) / need) as i64).max(1)
+                }
             };
             (most < count).then(|| even(count, most))
         };
-        layers.iter().zip(self.needs().zip(&self.back)).map(block).collect()
+        layers.iter().zip(needs.iter().zip(&self.back)).map(block).collect()
     }
 
-    /// The most bytes that a run holds.
-    pub fn memory(&self, direction: Direction, blocks: &[Option<i64>]) -> f64 {
-        if direction == Direction::Forward {
-            return self.outputs() + total(&self.ahead).held * size(self.forward_seeds) as f64;
+    /// Whether little but the rows themselves is held, so that blocks only copy them once more.
+    fn is_light(&self, direction: Direction) -> bool {
+        match direction {
+            Direction::Forward => self.colours.is_none(),
+            Direction::Reverse => self.back.iter().all(|costs| total(costs).held <= self.row),
         }
+    }
+
+    /// The bytes that a block holds where memory does not limit it.
+    fn working_set(&self, direction: Direction, need: f64, costs: &[Cost]) -> f64 {
+        let set = if 2.0 * need <= WORKING_SET { WORKING_SET } else { BEYOND_CACHE };
+        if direction == Direction::Forward {
+            return set;
+        }
+        let cost = total(costs);
+        let over_weights = OVER_WEIGHTS * cost.weights / cost.bytes.max(1.0) * need;
+        set.max(over_weights.min(BEYOND_CACHE))
+    }
+
+    /// How many seeds are carried forward at a time; none for all of them.
+    pub fn sweep(&self, direction: Direction, allowed: f64, asked: Option<i64>) -> Option<i64> {
+        let count = self.forward_seeds.filter(|_| direction == Direction::Forward)?;
+        let need = total(&self.ahead).held;
+        let at_once = need * count as f64;
+        let left = allowed - self.outputs() - self.kept();
+        let most = match asked {
+            Some(asked) => asked,
+            None if at_once <= AT_ONCE.min(left) => return None,
+            None => ((WORKING_SET.min(left) / need) as i64).max(1),
+        };
+        (most < count).then(|| even(count, most))
+    }
+
+    /// The most bytes that a run holds, with so many seeds at a time and neurons of each layer.
+    pub fn memory(&self, direction: Direction, sweep: Option<i64>, blocks: &[Option<i64>]) -> f64 {
         let (mut together, mut largest, mut copies) = (0.0, 0.0f64, 0.0);
-        for ((block, &count), need) in blocks.iter().zip(&self.counts).zip(self.needs()) {
+        let needs = self.needs(direction);
+        for ((block, &count), need) in blocks.iter().zip(&self.counts).zip(needs) {
             match block {
                 None => together += need * size(count) as f64,
                 // The blocks are stacked first, and then made one.
@@ -137,7 +189,7 @@ impl Estimate {
                 }
             }
         }
-        self.outputs() + copies + largest.max(together)
+        self.swept(direction, sweep) + self.outputs() + copies + largest.max(together)
     }
 
     /// What each step costs in a direction, for all its seeds.
@@ -154,8 +206,29 @@ impl Estimate {
     }
 
     /// The bytes that one neuron of each layer holds while it is projected.
-    fn needs(&self) -> impl Iterator<Item = f64> {
-        self.back.iter().map(|costs| total(costs).held + ROWS * self.row)
+    fn needs(&self, direction: Direction) -> Vec<f64> {
+        let seeds = size(self.forward_seeds) as f64 * 4.0;
+        let own = |costs: &Vec<Cost>| match direction {
+            Direction::Forward => seeds,
+            Direction::Reverse => total(costs).held,
+        };
+        self.back.iter().map(|costs| own(costs) + ROWS * self.row).collect()
+    }
+
+    /// The bytes of tangents while they are carried forward, so many seeds at a time, and of those kept.
+    fn swept(&self, direction: Direction, sweep: Option<i64>) -> f64 {
+        match direction {
+            Direction::Forward => {
+                let seeds = size(sweep.or(self.forward_seeds)) as f64;
+                total(&self.ahead).held * seeds + self.kept()
+            }
+            Direction::Reverse => 0.0,
+        }
+    }
+
+    /// The bytes of the layers' tangents, twice, since they are laid out by neuron.
+    fn kept(&self) -> f64 {
+        2.0 * self.tangents * size(self.forward_seeds) as f64
     }
 
     /// The bytes of the outputs if no layer comes in blocks.

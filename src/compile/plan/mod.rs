@@ -1,5 +1,6 @@
 //! Decisions: direction and memory, from what the linear program and the layers are.
 
+mod colours;
 mod cost;
 mod estimate;
 mod windows;
@@ -13,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::graph::Dim;
 use estimate::Estimate;
 
+pub use colours::Colours;
 pub use cost::{Assumed, Cost};
 pub use windows::{Sight, sight};
 
@@ -43,6 +45,8 @@ pub struct Plan {
     pub reverse_seeds: Option<i64>,
     /// Seeds in forward direction, where known.
     pub forward_seeds: Option<i64>,
+    /// Which input components share a seed in forward direction; none where each has its own.
+    pub colours: Option<Colours>,
     /// Seconds of a nominal core in reverse and in forward direction.
     pub seconds: (f64, f64),
     /// The most bytes that one run holds for the projection, unknown sizes taken as assumed.
@@ -51,6 +55,8 @@ pub struct Plan {
     pub sights: Vec<Sight>,
     /// How many neurons of each layer are projected at a time, where not all are.
     pub blocks: Vec<Option<i64>>,
+    /// How many seeds are carried forward at a time, where not all are.
+    pub sweep: Option<i64>,
     /// What each step costs for a seed of the direction taken; in reverse the sum over the layers, each
     /// with its neurons.
     pub costs: Vec<Cost>,
@@ -73,8 +79,10 @@ pub struct Limits {
     pub direction: Option<Direction>,
     /// The most bytes a run may hold; unlimited if none.
     pub memory: Option<u64>,
-    /// How many neurons are projected at a time; decided from the memory if none.
+    /// How many neurons are projected at a time, and seeds carried forward; decided from the memory if none.
     pub block: Option<i64>,
+    /// Whether in forward direction each input component has a seed of its own, whoever sees it.
+    pub dense: bool,
     /// The sizes that symbolic dimensions are taken to have.
     pub assumed: Assumed,
 }
@@ -97,16 +105,16 @@ pub fn plan(
     let program = &network.program;
     let sights: Vec<Sight> =
         network.layers.iter().map(|&layer| sight(program, layer, samples)).collect();
-    let estimate = Estimate::new(network, &sights, input, layers, wanted, &limits.assumed);
+    let colours = colours::colours(program, network.input, &sights).filter(|_| !limits.dense);
+    let seen = (sights.as_slice(), colours.as_ref());
+    let estimate = Estimate::new(network, seen, input, layers, wanted, &limits.assumed);
     let allowed = limits.memory.map_or(f64::INFINITY, |limit| limit as f64);
     let direction = limits.direction.unwrap_or_else(|| estimate.direction(allowed));
-    let blocks = match direction {
-        Direction::Forward => vec![None; layers.len()],
-        Direction::Reverse => estimate.blocks(layers, allowed, wanted, limits.block),
-    };
-    let memory = estimate.memory(direction, &blocks);
+    let sweep = estimate.sweep(direction, allowed, limits.block);
+    let blocks = estimate.blocks((direction, sweep), layers, allowed, wanted, limits.block);
+    let memory = estimate.memory(direction, sweep, &blocks);
     if memory > allowed {
-        let least = estimate.memory(Direction::Reverse, &vec![Some(1); layers.len()]);
+        let least = estimate.memory(Direction::Reverse, None, &vec![Some(1); layers.len()]);
         return Err(Error::request(format!(
             "one run would hold about {} for {} neurons, more than --memory {}",
             bytes(memory as u64),
@@ -123,11 +131,13 @@ pub fn plan(
         direction,
         reverse_seeds: estimate.reverse_seeds(),
         forward_seeds: estimate.forward_seeds,
+        colours,
         seconds: estimate.seconds(),
         memory: memory as u64,
         costs: estimate.costs(direction),
         sights,
         blocks,
+        sweep,
     })
 }
 

@@ -183,7 +183,7 @@ pub fn sweep<'e>(
             bytes(limit)
         ))
         .help("ask for the radius of an earlier layer, or raise --memory")),
-        _ => Ok(tangents(task)),
+        _ => Ok(tangents(task.e, task.network, task.samples, None, None)),
     }
 }
 

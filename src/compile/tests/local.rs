@@ -1,5 +1,5 @@
-//! Rows computed through windows: small receptive fields in large inputs, against central differences
-//! and against the other direction, which knows no windows.
+//! Rows computed through windows, and forward with colours: small receptive fields in large inputs, against
+//! central differences and against the forward direction without colours, which knows no windows.
 
 use super::*;
 use crate::compile::Summary;
@@ -21,40 +21,53 @@ fn double(nodes: &str) -> Model {
     model("double[N,2,13,12]", "double[N,C,H,W]", &constants, nodes)
 }
 
-fn chosen(model: &Model, neurons: &str, direction: Direction) -> (Model, Summary) {
-    let mut options = options(Batch::Axis(0), direction);
+/// A road to the rows.
+#[derive(Clone, Copy, Debug)]
+enum Road {
+    /// Back through windows.
+    Windows,
+    /// Forward, a seed a colour.
+    Colours,
+    /// Forward, a seed an input component.
+    Dense,
+}
+
+fn request(neurons: &str, road: Road) -> Options {
+    let mut options = options(Batch::Axis(0), Direction::Forward);
+    match road {
+        Road::Windows => options.limits.direction = Some(Direction::Reverse),
+        Road::Colours => {}
+        Road::Dense => options.limits.dense = true,
+    }
     options.neurons = Some(neurons.parse().expect("a choice"));
-    transform(model.clone(), &options).unwrap_or_else(|error| panic!("{error}"))
+    options
+}
+
+fn chosen(model: &Model, neurons: &str, road: Road) -> (Model, Summary) {
+    let made = transform(model.clone(), &request(neurons, road));
+    made.unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Checks a layer `y` whose neurons see `seen` of the input, along each axis.
 #[track_caller]
 fn local(nodes: &str, seen: [i64; 2]) {
     let model = double(nodes);
-    let (_, summary) = chosen(&model, "all", Direction::Reverse);
+    let (_, summary) = chosen(&model, "all", Road::Windows);
+    assert_eq!(summary.plan.forward_seeds, Some(2 * seen[0] * seen[1]), "{nodes}: colours");
     let input = crate::compile::linear::VarId(0);
     let windows = summary.plan.sights[0].windows(input).expect("the input is seen through windows");
     assert_eq!([windows[0].length, windows[1].length], seen, "{nodes}");
     for samples in [1, 2] {
         let dims = [samples, 2, 13, 12];
         let x = values(dims.iter().product());
-        let outputs = |neurons, direction| {
-            run(&chosen(&model, neurons, direction).0, &dims, DataType::F64, &x)
-        };
-        let wanted = outputs("all", Direction::Forward);
-        let found = outputs("all", Direction::Reverse);
-        for name in ["slp/l/weights", "slp/l/bias"] {
-            assert_eq!(found[name].shape(), wanted[name].shape(), "{nodes} {name}");
-            let pairs = flat(&found[name]).into_iter().zip(flat(&wanted[name]));
-            let off = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
-            assert!(off < 1e-12, "{nodes} {samples} {name}: {off:e}");
-        }
-        for neurons in ["top:5", "0,7,30,31", "[1,:,0..1]", "[:,1,1]", "[:,0..1,1]"] {
-            same(
-                &outputs(neurons, Direction::Reverse),
-                &outputs(neurons, Direction::Forward),
-                nodes,
-            );
+        let outputs =
+            |neurons, road| run(&chosen(&model, neurons, road).0, &dims, DataType::F64, &x);
+        let neurons = ["all", "top:5", "0,7,30,31", "[1,:,0..1]", "[:,1,1]", "[:,0..1,1]"];
+        for neurons in neurons {
+            let wanted = outputs(neurons, Road::Dense);
+            for road in [Road::Windows, Road::Colours] {
+                same(&outputs(neurons, road), &wanted, &format!("{nodes} {neurons} {road:?}"));
+            }
         }
     }
 }
@@ -62,6 +75,7 @@ fn local(nodes: &str, seen: [i64; 2]) {
 #[track_caller]
 fn same(found: &HashMap<String, Array>, wanted: &HashMap<String, Array>, what: &str) {
     for (name, wanted) in wanted {
+        assert_eq!(found[name].shape(), wanted.shape(), "{what} {name}");
         let pairs = flat(&found[name]).into_iter().zip(flat(wanted));
         let off = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
         assert!(off < 1e-12, "{what} {name}: {off:e}");
@@ -118,16 +132,15 @@ fn one_channel(nodes: &str, seen: usize) {
     let constants = WEIGHTS.replace("float[", "double[")
         + ", double[3,2,1,1] mix = {0.3,-0.2,0.5,0.1,-0.4,0.2}, int64[2] end2 = {2,3}";
     let model = model("double[N,2,13,12]", "double[N,C]", &constants, nodes);
-    let (_, summary) = chosen(&model, "all", Direction::Reverse);
+    let (_, summary) = chosen(&model, "all", Road::Windows);
     let vars = (0..).map(crate::compile::linear::VarId).take(20);
     let found = vars.filter(|&var| summary.plan.sights[0].one_channel(var)).count();
     assert_eq!(found, seen, "{nodes}");
     for (samples, neurons) in [(1, "all"), (2, "all"), (2, "top:2"), (1, "2,0")] {
         let dims = [samples, 2, 13, 12];
         let x = values(dims.iter().product());
-        let outputs =
-            |direction| run(&chosen(&model, neurons, direction).0, &dims, DataType::F64, &x);
-        same(&outputs(Direction::Reverse), &outputs(Direction::Forward), nodes);
+        let outputs = |road| run(&chosen(&model, neurons, road).0, &dims, DataType::F64, &x);
+        same(&outputs(Road::Windows), &outputs(Road::Dense), nodes);
     }
 }
 
@@ -169,17 +182,71 @@ fn cuts_and_borders() {
 fn neurons_given_at_run_time() {
     let nodes = "h = Conv <pads=[1,1,1,1]> (x, w, b) r = Relu (h) y = Conv <strides=[2,2]> (r, v)";
     let model = double(nodes);
-    let bytes = onnx::to_bytes(&chosen(&model, "runtime", Direction::Reverse).0).unwrap();
     let dims = vec![2, 2, 13, 12];
-    let shapes = [("x".to_owned(), dims.clone()), ("slp/l/neurons".to_owned(), vec![3])];
-    let session = Session::new(&bytes, &shapes).unwrap_or_else(|error| panic!("{error}"));
-    let numbers = ArrayD::from_shape_vec(IxDyn(&[3]), vec![5i64, -1, 71]).unwrap();
     let x = ArrayD::from_shape_vec(IxDyn(&dims), values(dims.iter().product())).unwrap();
-    let inputs = [("x", Array::F64(x.clone())), ("slp/l/neurons", Array::I64(numbers))];
-    let found: HashMap<_, _> = session.run(&inputs).unwrap().into_iter().collect();
-    let x: Vec<f64> = x.iter().copied().collect();
-    let last = chosen(&model, "5,71,71", Direction::Forward).0;
-    same(&found, &run(&last, &dims, DataType::F64, &x), nodes);
+    let flat: Vec<f64> = x.iter().copied().collect();
+    let wanted = run(&chosen(&model, "5,71,71", Road::Dense).0, &dims, DataType::F64, &flat);
+    for road in [Road::Windows, Road::Colours] {
+        let bytes = onnx::to_bytes(&chosen(&model, "runtime", road).0).unwrap();
+        let shapes = [("x".to_owned(), dims.clone()), ("slp/l/neurons".to_owned(), vec![3])];
+        let session = Session::new(&bytes, &shapes).unwrap_or_else(|error| panic!("{error}"));
+        let numbers = ArrayD::from_shape_vec(IxDyn(&[3]), vec![5i64, -1, 71]).unwrap();
+        let inputs = [("x", Array::F64(x.clone())), ("slp/l/neurons", Array::I64(numbers))];
+        let found: HashMap<_, _> = session.run(&inputs).unwrap().into_iter().collect();
+        same(&found, &wanted, &format!("{nodes} {road:?}"));
+    }
+}
+
+/// Checks all neurons of some layers, at once and a few at a time, with and without colours.
+#[track_caller]
+fn in_blocks(layers: &[&str], neurons: &str, nodes: &str, colours: i64) {
+    let model = double(nodes);
+    let outputs = |block, dense| {
+        let mut options = request(neurons, if dense { Road::Dense } else { Road::Colours });
+        options.layers =
+            layers.iter().map(|w| LayerRequest { alias: None, what: (*w).into() }).collect();
+        options.emit = Quantity::DEFAULT.to_vec();
+        options.limits.block = block;
+        let (made, summary) = transform(model.clone(), &options).unwrap_or_else(|e| panic!("{e}"));
+        if !dense {
+            assert_eq!(summary.plan.forward_seeds, Some(colours), "{nodes}");
+        }
+        // One over the seeds, and one over the neurons of each layer.
+        let scans = made.graph.nodes().filter(|(_, node)| node.is("Scan")).count();
+        assert_eq!(scans, block.map_or(0, |_| 1 + layers.len()), "{nodes}");
+        let dims = [2, 2, 13, 12];
+        run(&made, &dims, DataType::F64, &values(dims.iter().product()))
+    };
+    let wanted = outputs(None, true);
+    for (block, dense) in [(None, false), (Some(7), false), (Some(4), true)] {
+        same(&outputs(block, dense), &wanted, &format!("{nodes} {neurons} {block:?} {dense}"));
+    }
+}
+
+#[test]
+fn layers_share_colours_and_come_in_blocks() {
+    let two = "h = Conv <pads=[1,1,1,1],strides=[2,1]> (x, w, b) r = Relu (h) y = Conv (r, v)";
+    in_blocks(&["y"], "all", two, 2 * 5 * 4);
+    in_blocks(&["h", "y"], "0..11,20,60", two, 2 * 5 * 4);
+    in_blocks(&["h", "y"], "top:9", two, 2 * 5 * 4);
+    in_blocks(&["h"], "all", two, 2 * 3 * 3);
+}
+
+#[test]
+fn a_layer_that_sees_everything_leaves_no_colours() {
+    let nodes = "h = Conv (x, w, b) r = Relu (h) y = GlobalAveragePool (r)";
+    let summary = |layers: &[&str]| {
+        let mut options = request("0,1", Road::Colours);
+        options.layers =
+            layers.iter().map(|w| LayerRequest { alias: None, what: (*w).into() }).collect();
+        transform(double(nodes), &options).unwrap_or_else(|e| panic!("{e}")).1.plan
+    };
+    assert_eq!(summary(&["h"]).forward_seeds, Some(18));
+    for layers in [&["y"][..], &["h", "y"]] {
+        let plan = summary(layers);
+        assert!(plan.colours.is_none());
+        assert_eq!(plan.forward_seeds, Some(2 * 13 * 12));
+    }
 }
 
 #[test]
@@ -209,7 +276,7 @@ fn fully_connected_rows_are_taken_from_the_weights() {
     let nodes = "h = MatMul (x, a) r = Tanh (h) y = Gemm <transB=1> (r, g)";
     let network = model("double[N,4]", "double[N,2]", weights, nodes);
     check(&network, Batch::Axis(0), &[3, 4], 3);
-    let (augmented, _) = chosen(&network, "0", Direction::Reverse);
+    let (augmented, _) = chosen(&network, "0", Road::Windows);
     let products = augmented.graph.nodes().filter(|(_, n)| n.is("MatMul") || n.is("Gemm")).count();
     assert!(products < 6, "{products} products");
 }
