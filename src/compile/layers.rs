@@ -106,7 +106,7 @@ fn project_together(
     let accumulated = accumulate::accumulate(task, plan.direction);
     let switches = find_switches(task, way, &options.emit)?;
     let tangents = match options.emit.contains(&Quantity::Radius) {
-        true => switches::sweep(task, &switches, sample, options.limits.memory)?,
+        true => switches::sweep(task, &switches, sample, &options.limits)?,
         false => Vec::new(),
     };
     let wanted = |quantity| options.emit.contains(&quantity);

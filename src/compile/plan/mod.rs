@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::graph::Dim;
 use estimate::Estimate;
 
-pub use colours::Colours;
+pub use colours::{Colours, colours};
 pub use cost::{Assumed, Cost};
 pub use windows::{Sight, sight};
 
@@ -105,7 +105,7 @@ pub fn plan(
     let program = &network.program;
     let sights: Vec<Sight> =
         network.layers.iter().map(|&layer| sight(program, layer, samples)).collect();
-    let colours = colours::colours(program, network.input, &sights).filter(|_| !limits.dense);
+    let colours = colours(program, network.input, &sights).filter(|_| !limits.dense);
     let seen = (sights.as_slice(), colours.as_ref());
     let estimate = Estimate::new(network, seen, input, layers, wanted, &limits.assumed);
     let allowed = limits.memory.map_or(f64::INFINITY, |limit| limit as f64);

@@ -4,8 +4,8 @@
 //! A [`Switch`] is an operator with a position for each of its elements. Within the region where no
 //! position changes the network is affine, so each position ends at a hyperplane, and the least
 //! distance to one of these is the exact radius of the region. The slopes come from one sweep from the
-//! input forward, a seed an input component: it costs as much memory as that many copies of the widest
-//! value.
+//! input forward, a seed an input component or a colour: it costs as much memory as that many copies of
+//! the widest value. Of the slopes only norms are taken, so those that share a seed stay as they are.
 
 mod find;
 mod levels;
@@ -14,7 +14,7 @@ mod winners;
 use super::accumulate::{Task, tangents};
 use super::build::{Emit, Expr};
 use super::linear::{Samples, VarId};
-use super::plan::bytes;
+use super::plan::{self, Limits, bytes};
 use crate::error::{Error, Result};
 use crate::graph::{DataType, Dim, NodeId, fixed};
 pub use find::find;
@@ -153,15 +153,17 @@ pub fn radius<'e>(
     Region { radius, nearest, beyond: least(true).2 }
 }
 
-/// The tangents of every variable, a seed an input component, for the switches of every layer.
+/// The tangents of every variable for the switches of every layer: a seed an input component, or a colour
+/// where each element of a switch sees a small part of the input. What competes in an element is seen by
+/// it, so their tangents differ in a colour as they do in the component that both see of it, if any.
 ///
 /// # Errors
-/// When they would take more than `limit` bytes.
+/// When they would take more than the limit.
 pub fn sweep<'e>(
     task: &Task<'e, '_>,
     switches: &[Vec<Switch<'e>>],
     sample: &[Dim],
-    limit: Option<u64>,
+    limits: &Limits,
 ) -> Result<Vec<Option<Expr<'e>>>> {
     let program = &task.network.program;
     let values = (0..program.var_count()).map(|i| elements(&program.var(VarId(i)).dims));
@@ -173,9 +175,12 @@ pub fn sweep<'e>(
         elements(&program.var(switch.like).dims).saturating_mul(each)
     });
     let widest = values.chain(candidates).max().unwrap_or(0);
-    let seeds = elements(sample);
+    let sights = switches.iter().flatten().map(|s| plan::sight(program, s.like, task.samples));
+    let sights: Vec<_> = sights.collect();
+    let colours = plan::colours(program, task.network.input, &sights).filter(|_| !limits.dense);
+    let seeds = colours.as_ref().map_or_else(|| elements(sample), |c| c.count() as u64);
     let needed = seeds.saturating_mul(widest).saturating_mul(4 * COPIES);
-    match limit {
+    match limits.memory {
         Some(limit) if needed > limit => Err(Error::request(format!(
             "the radius takes the slopes of every switch by {seeds} inputs, about {} at once, more \
              than --memory {}",
@@ -183,7 +188,7 @@ pub fn sweep<'e>(
             bytes(limit)
         ))
         .help("ask for the radius of an earlier layer, or raise --memory")),
-        _ => Ok(tangents(task.e, task.network, task.samples, None, None)),
+        _ => Ok(tangents(task.e, task.network, task.samples, colours.as_ref(), None)),
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use ndarray::{ArrayD, IxDyn};
 
+use crate::compile::plan::Limits;
 use crate::compile::project::Quantity;
 use crate::compile::rules::testing::in_onnxruntime;
 use crate::compile::select::{Batch, Choice};
@@ -321,6 +322,55 @@ fn too_much_memory_is_refused() {
     options.limits.memory = Some(200);
     let error = transform(net.model(), &options).unwrap_err().to_string();
     assert!(error.contains("240 B") && error.contains("earlier layer"), "{error}");
+}
+
+#[test]
+fn slopes_that_share_a_seed_give_the_same_radius() {
+    let list = [weights("k", &[2, 2, 3, 3], 1), weights("e", &[2], 2)];
+    let model = |pool: &str| {
+        let text = format!(
+            "<ir_version: 8, opset_import: [\"\": 19]> g (float[N, 2, 15, 14] x) => (float[N, C, H, W] y) \
+             <{}> {{ h = Conv <strides = [1, 2], pads = [1, 0, 1, 1]> (x, k, e) r = Relu (h) \
+             m = MaxPool <{pool}> (r) y = Conv (m, k) }}",
+            list.join(", ")
+        );
+        onnx::text::parse(&text).unwrap_or_else(|error| panic!("{text}: {error}"))
+    };
+    let mut options = Options { neurons: Some("0".parse().unwrap()), ..Options::default() };
+    options.emit = vec![Quantity::Radius];
+    // Slopes by 2·15·14 inputs would take four times as much.
+    options.limits.memory = Some(2 << 20);
+    let free = |dense| {
+        let mut options = options.clone();
+        options.limits.memory = None;
+        options.limits.dense = dense;
+        options
+    };
+    let (dims, size) = ([3, 2, 15, 14], 3 * 2 * 15 * 14);
+    for pool in
+        ["kernel_shape = [3, 2], strides = [2, 1]", "kernel_shape = [2, 2], pads = [1, 1, 0, 0]"]
+    {
+        let model = model(pool);
+        let outputs = |options: &Options| {
+            let made = transform(model.clone(), options).unwrap_or_else(|error| panic!("{error}"));
+            let x = Noise::new(3).normals(size);
+            in_tract(&made.0, &dims, &x)
+        };
+        let wanted = outputs(&free(true));
+        for found in [outputs(&free(false)), outputs(&options)] {
+            for name in ["radius", "radius-neuron", "radius-beyond"] {
+                let name = format!("slp/y/{name}");
+                let (found, wanted) = (found[&name].to_f64(), wanted[&name].to_f64());
+                let pairs = found.iter().zip(&wanted);
+                let off = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+                assert!(off < 1e-6, "{pool} {name}: {found} {wanted}");
+            }
+        }
+        let dense =
+            Options { limits: Limits { dense: true, ..options.limits.clone() }, ..options.clone() };
+        let error = transform(model.clone(), &dense).unwrap_err().to_string();
+        assert!(error.contains("slopes of every switch by 420 inputs"), "{error}");
+    }
 }
 
 #[test]
