@@ -34,9 +34,10 @@ def session(path, profile=None):
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
-def transform(slpc, model, out, work, memory=None):
+def transform(slpc, model, out, work, memory=None, direction="auto"):
     """Write the augmented graph of `work`; slpc's own summary."""
     command = [slpc, "transform", model, "-o", out, "--emit", "weights", "--json", "--explain", "--neurons", spell(work.neurons)]
+    command += ["--direction", direction]
     if work.node:
         command += ["--layer", work.node]
     if memory:
@@ -51,10 +52,10 @@ def spell(neurons):
     return "all" if neurons is None else ",".join(map(str, neurons))
 
 
-def ours(path, x):
+def ours(path, x, who="slpc"):
     s = session(path)
     name = next(o.name for o in s.get_outputs() if o.name.endswith("/weights"))
-    return Contestant("slpc", lambda: s.run([name], {"x": x})[0], lambda r: r.reshape(r.shape[1], -1))
+    return Contestant(who, lambda: s.run([name], {"x": x})[0], lambda r: r.reshape(r.shape[1], -1))
 
 
 def forward(path, x):

@@ -17,6 +17,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 SHAPES = {
     "squeezenet": (1, 3, 224, 224),
     "resnet18": (1, 3, 224, 224),
+    "vgg32": (1, 3, 32, 32),
     "vgg64": (1, 3, 64, 64),
     "vgg224": (1, 3, 224, 224),
     "2conv": (1, 3, 32, 32),
@@ -27,8 +28,8 @@ SHAPES = {
 def build(name):
     """The module `name`, in evaluation mode, and the input's shape."""
     torch.manual_seed(0)
-    maker = {"squeezenet": _squeezenet, "resnet18": _resnet, "vgg64": lambda: _vgg(2), "vgg224": lambda: _vgg(7),
-             "2conv": _two_conv, "mlp": _mlp}[name]
+    maker = {"squeezenet": _squeezenet, "resnet18": _resnet, "vgg32": lambda: _vgg(1), "vgg64": lambda: _vgg(2),
+             "vgg224": lambda: _vgg(7), "2conv": _two_conv, "mlp": _mlp}[name]
     module = maker().eval()
     for p in module.parameters():
         p.requires_grad_(False)

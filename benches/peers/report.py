@@ -54,17 +54,33 @@ def _table(done):
     lines = ["## Speed", "",
              "*Ratio*: the best peer's time over ours. *Seed*: our time a row over one pass of the model in the same runtime"
              " (aim at most 1, dense rows). *Nodes*: augmented over original (aim at most 3).", "",
-             "| work | ours, CPU s | best peer | ratio | aim | | seed | nodes | blocks |",
+             "| work | ours, CPU s | best peer | ratio | aim | | seed | nodes | plan |",
              "|---|---|---|---|---|---|---|---|---|"]
     for _, title, w in done:
         if not w or "failed" in w:
             lines.append(f"| {title} | not measured: {w['failed'] if w else 'left out'} | | | | | | | |")
             continue
         best = min(w["ratios"], key=w["ratios"].get)
-        block = ", ".join("whole" if b is None else str(b) for b in w["blocks"])
         lines.append(f"| {title} | {statistics.median(w['times']['slpc']):.3g} | {best} | {w['ratios'][best]:.2f} | {w['aim']:g} "
-                     f"| {_verdict(w)} | {w['per_seed']:.2f} | {_nodes(w):.1f} | {w['direction']}, {block} |")
+                     f"| {_verdict(w)} | {w['per_seed']:.2f} | {_nodes(w):.1f} | {_way(w)} |")
+    lines += ["", *_others(done)]
     return "\n".join(lines)
+
+
+def _way(w):
+    """The direction, its colours, and how many seeds and neurons are taken at a time."""
+    colours = [f"{w['seeds']['forward']} colours"] if w["coloured"] and w["direction"] == "forward" else []
+    seeds = [f"{w['sweep']} seeds"] if w["sweep"] else []
+    return ", ".join([w["direction"], *colours, *seeds, *("whole" if b is None else str(b) for b in w["blocks"])])
+
+
+def _others(done):
+    """What the direction that is not taken would cost."""
+    for _, title, w in done:
+        if w and w.get("other") and "failed" not in w:
+            pairs = zip(w["times"]["slpc"], w["times"][f"slpc, {w['other']}"])
+            ratio = statistics.median(b / a for a, b in pairs)
+            yield f"{title}: slpc's own rows in {w['other']} direction take {ratio:.2f} times as long as in the one it takes."
 
 
 def _verdict(w):

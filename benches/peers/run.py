@@ -26,7 +26,10 @@ TOLERANCE = 1e-3  # of a row's norm
 
 @dataclass(frozen=True)
 class Work:
-    """Rows of `neurons` (None: all) of the layer `node`, the element or path `upto` of a Sequential (None: the logits)."""
+    """Rows of `neurons` (None: all) of the layer `node`, the element or path `upto` of a Sequential (None: the logits).
+
+    `other` is a direction that slpc would not take, to be timed beside the one that it takes.
+    """
 
     key: str
     title: str
@@ -37,6 +40,7 @@ class Work:
     upto: int | str | None = None
     peers: tuple = ()
     memory: str | None = None
+    other: str | None = None
 
 
 def spread(shape, count):
@@ -66,6 +70,8 @@ WORKS = [
     logits("vgg64", "VGG-16 at 64", 10, *FEW[:-1]),
     Work("vgg224-chosen", "VGG-16 at 224, 100 neurons of the fourth convolution", "vgg224", 20,
          spread((128, 112, 112), 100), "/7/Conv", 7, ("jacrev 10 10", "loop 10")),
+    Work("vgg32-third", "VGG-16 at 32, all 32,768 neurons of the third convolution", "vgg32", 10, None, "/5/Conv", 5,
+         ("jacfwd 256", "jacrev 64 512", "jax jacfwd"), other="reverse"),
     Work("squeezenet-middle", "SqueezeNet 224, all 8,112 neurons of the sixth squeeze layer", "squeezenet", 10, None,
          "/features/features.9/squeeze/Conv", "features.9.squeeze", ("jacrev 16 128", "jacrev 64 128", "loop 128"), "12G"),
     logits("squeezenet", "SqueezeNet 224", 100, *MANY),
@@ -162,6 +168,10 @@ def measure(work, slpc, folder, seconds):
     x, differ, seed = matched_input(work.model, module, path, shape)
     summary = c.transform(slpc, path, augmented, work, work.memory)
     us, base = c.ours(augmented, x), c.forward(path, x)
+    ours = [us, base]
+    if work.other:
+        c.transform(slpc, path, augmented + ".other", work, work.memory, work.other)
+        ours.append(c.ours(augmented + ".other", x, f"slpc, {work.other}"))
     rows = us.rows(us.run())
     peers, absent = invite(work, module, path, x)
     first, checks, kept = {}, {}, []
@@ -184,21 +194,22 @@ def measure(work, slpc, folder, seconds):
     del rows
     best = min(first.values())
     racing = [p for p in kept if first[p.name] <= 1.5 * best]
-    times = {p.name: [] for p in [us, base, *racing]}
+    times = {p.name: [] for p in [*ours, *racing]}
     base.run()
     start = time.monotonic()
     while len(times["slpc"]) < (3 if best < 1 else 2) or (time.monotonic() - start < seconds and len(times["slpc"]) < 25):
-        for p in [us, base, *racing]:
+        for p in [*ours, *racing]:
             times[p.name].append(timed(p)[0] / p.share)
     ratios = {p.name: statistics.median(b / a for a, b in zip(times["slpc"], times[p.name])) for p in racing}
     ratios |= {n: t / statistics.median(times["slpc"]) for n, t in first.items() if n not in ratios}
     count = len(work.neurons) if work.neurons else summary["layers"][0]["neurons"]
-    us = base = p = None  # a session keeps the memory of its largest run, and the profile needs one of its own
+    us = base = ours = p = None  # a session keeps the memory of its largest run, and the profile needs one of its own
     per_seed = statistics.median(a / count / b for a, b in zip(times["slpc"], times["forward"]))
     return {"key": work.key, "title": work.title, "aim": work.aim, "neurons": count, "differ": differ, "seed": seed,
             "times": times, "once": {n: t for n, t in first.items() if n not in times}, "ratios": ratios,
             "checks": checks, "absent": absent, "per_seed": per_seed, "nodes": {"before": c.nodes(path), "after": c.nodes(augmented)},
-            "direction": summary["direction"], "blocks": summary["blocks"], "profile": c.profile(augmented, x, summary["steps"])}
+            "direction": summary["direction"], "coloured": summary["coloured"], "seeds": summary["seeds"],
+            "sweep": summary["sweep"], "other": work.other, "blocks": summary["blocks"], "profile": c.profile(augmented, x, summary["steps"])}
 
 
 def held(model, count, kind, limit, slpc, folder):
