@@ -30,17 +30,7 @@ impl Report<'_> {
         for layer in &summary.layers {
             row("layer", describe(layer));
         }
-        let count = |n: Option<i64>| n.map_or("unknown".to_owned(), |n| n.to_string());
-        row(
-            "direction",
-            format!(
-                "{} (seeds: reverse {}, forward {}{})",
-                plan.direction,
-                count(plan.reverse_seeds),
-                count(plan.forward_seeds),
-                if plan.colours.is_some() { " colours" } else { "" }
-            ),
-        );
+        row("direction", self.direction());
         row("blocks", self.blocks());
         row("nodes", format!("{} before, {} after", summary.nodes_before, summary.nodes_after));
         row("bytes", format!("{} ({})", bytes(self.bytes.1), self.added()));
@@ -52,6 +42,23 @@ impl Report<'_> {
             text.push_str(&self.steps());
         }
         text
+    }
+
+    /// In which direction, and with how many seeds.
+    fn direction(&self) -> String {
+        let (summary, plan) = (self.summary, &self.summary.plan);
+        let count = |n: Option<i64>| n.map_or("unknown".to_owned(), |n| n.to_string());
+        let way = plan.direction().map_or_else(
+            || {
+                let forward: Vec<&str> =
+                    plan.forward().map(|layer| summary.layers[layer].alias.as_str()).collect();
+                format!("forward to {}, reverse from the others", forward.join(", "))
+            },
+            |way| way.to_string(),
+        );
+        let colours = if plan.colours.is_some() { " colours" } else { "" };
+        let (reverse, forward) = (count(plan.reverse_seeds), count(plan.forward_seeds));
+        format!("{way} (seeds: reverse {reverse}, forward {forward}{colours})")
     }
 
     /// How many neurons are projected at a time, and seeds carried.
@@ -91,10 +98,14 @@ impl Report<'_> {
                 format!("{:.1} %", 100.0 * step.cost.seconds() / all.max(f64::MIN_POSITIVE)),
             ]);
         }
-        let (reverse, forward) = self.summary.plan.seconds;
+        let (reverse, forward, planned) = self.summary.plan.seconds;
+        let mixed = match self.summary.plan.direction() {
+            None => format!(", {planned:.2e} s in both"),
+            Some(_) => String::new(),
+        };
         let text = format!(
             "one sample takes about {reverse:.2e} s in reverse and {forward:.2e} s in forward \
-             direction, on a nominal core\n"
+             direction{mixed}, on a nominal core\n"
         );
         table(&rows) + &text
     }
@@ -107,12 +118,17 @@ impl Report<'_> {
             "output": self.output.display().to_string(),
             "input": summary.input,
             "layers": summary.layers.iter().map(layer_json).collect::<Vec<_>>(),
-            "direction": plan.direction.to_string(),
+            "direction": plan.direction().map_or_else(|| "mixed".to_owned(), |way| way.to_string()),
+            "directions": plan.directions.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "seeds": { "reverse": plan.reverse_seeds, "forward": plan.forward_seeds },
             "coloured": plan.colours.is_some(),
             "blocks": plan.blocks,
             "sweep": plan.sweep,
-            "seconds": { "reverse": plan.seconds.0, "forward": plan.seconds.1 },
+            "seconds": {
+                "reverse": plan.seconds.0,
+                "forward": plan.seconds.1,
+                "planned": plan.seconds.2,
+            },
             "nodes": { "before": summary.nodes_before, "after": summary.nodes_after },
             "bytes": { "before": self.bytes.0, "after": self.bytes.1 },
             "memory": plan.memory,

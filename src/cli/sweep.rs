@@ -90,9 +90,9 @@ impl Sweep {
         let either = count > components && matches!(chosen, Chosen::Numbers(_));
         let mut whole = request(all.clone(), Some(Direction::Reverse).filter(|_| !either));
         let plan = plan_of(study, &whole)?;
-        let (need, forward) = (plan.memory, plan.direction == Direction::Forward);
+        let (need, forward) = (plan.memory, plan.direction() == Some(Direction::Forward));
         let fits = need <= study.memory;
-        whole.direction = Some(plan.direction);
+        whole.direction = plan.direction();
         let (numbers, parted) = match chosen {
             Chosen::Numbers(list) => (list, !fits || (!forward && count > TOGETHER)),
             Chosen::Top(_) if fits => (Vec::new(), false),

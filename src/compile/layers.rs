@@ -29,20 +29,25 @@ pub(super) fn project_layers(
     let places = samples.as_deref();
     let blocks = blocks_of(layers, plan);
     let block_of = |layer: &Layer| blocks.iter().find(|block| block.prefix == prefix(layer));
-    let all = layers.iter().zip(&network.layers).zip(&plan.sights);
-    let targets = all.map(|((layer, &var), sight)| {
+    let all = layers.iter().enumerate();
+    let targets = all.map(|(i, layer)| {
+        let (var, sight) = (network.layers[i], &plan.sights[i]);
         let place = places.and_then(|places| places[var.0].as_ref());
         let chosen = accumulate::choose(e, layer, place);
         let block = block_of(layer).map(|block| chosen.block(e, block));
-        Target { layer, var, chosen: block.unwrap_or(chosen), sight }
+        let direction = plan.directions[i];
+        Target { layer, var, direction, chosen: block.unwrap_or(chosen), sight }
     });
-    // Blocks of different layers have nothing in common; the other layers share a sweep.
+    // Blocks of different layers have nothing in common; the other layers of a direction share a sweep.
     let (alone, together): (Vec<_>, Vec<_>) =
         targets.partition(|target| block_of(target.layer).is_some());
-    let groups = alone.into_iter().map(|target| (vec![target], true)).chain([(together, false)]);
+    let (forward, reverse): (Vec<_>, Vec<_>) =
+        together.into_iter().partition(|target| target.direction == Direction::Forward);
+    let alone = alone.into_iter().map(|target| (vec![target], true));
+    let groups = alone.chain([(forward, false), (reverse, false)]);
     let weights = options.emit.iter().any(|q| q.needs_weights());
-    let ahead = match plan.direction {
-        Direction::Forward if weights => sweep(e, network, places, plan),
+    let ahead = match plan.forward().next() {
+        Some(_) if weights => sweep(e, network, places, plan),
         _ => Vec::new(),
     };
     let mut notes = HashMap::new();
@@ -58,7 +63,7 @@ pub(super) fn project_layers(
             bias: options.emit.contains(&Quantity::Bias),
             bias_terms: options.emit.contains(&Quantity::BiasTerms),
         };
-        let project = || project_together(&task, way, sample, (plan, in_block), options);
+        let project = || project_together(&task, way, sample, in_block, options);
         let found = if in_block { e.apart(project) } else { project() }?;
         for (target, of) in targets.iter().zip(found) {
             notes.insert(target.layer.alias.clone(), of);
@@ -80,7 +85,7 @@ fn sweep<'e>(
     let Some(block) = &block else { return tangents(None) };
     let part = e.apart(|| tangents(Some(block)));
     let mut stacked = vec![None; part.len()];
-    for layer in &network.layers {
+    for layer in plan.forward().map(|layer| network.layers[layer]) {
         if stacked[layer.0].is_none() {
             let name = format!("tangents/{}", layer.0);
             stacked[layer.0] = part[layer.0].map(|part| block.stacked(e, &name, part));
@@ -94,16 +99,16 @@ fn block_of_seeds(plan: &Plan) -> Option<Block> {
     Some(Block::of_seeds(plan.forward_seeds?, plan.sweep?))
 }
 
-/// Emits the layers of one sweep.
+/// Emits the layers of one sweep, which have the same direction.
 fn project_together(
     task: &Task,
     way: (ValueId, &[NodeId]),
     sample: &[Dim],
-    (plan, in_block): (&Plan, bool),
+    in_block: bool,
     options: &Options,
 ) -> Result<Vec<Notes>> {
     let e = task.e;
-    let accumulated = accumulate::accumulate(task, plan.direction);
+    let accumulated = accumulate::accumulate(task);
     let switches = find_switches(task, way, &options.emit)?;
     let tangents = match options.emit.contains(&Quantity::Radius) {
         true => switches::sweep(task, &switches, sample, &options.limits)?,

@@ -95,7 +95,8 @@ pub(super) fn summarise(
 }
 
 pub(super) fn summarise_steps(e: &Emit, network: &Linearised, plan: &Plan) -> Vec<StepSummary> {
-    let sight = plan.sights.first().filter(|_| plan.direction == plan::Direction::Reverse);
+    let reverse = plan.directions.first() == Some(&plan::Direction::Reverse);
+    let sight = plan.sights.first().filter(|_| reverse);
     let steps = network.program.steps().iter().zip(&plan.costs);
     steps
         .map(|(step, &cost)| StepSummary {
@@ -120,7 +121,9 @@ pub(super) fn record(model: &mut Model, summary: &Summary, options: &Options, no
     note("source.sha256", model.hash.clone());
     note("input", summary.input.clone());
     note("batch", summary.batch.map_or("none".to_owned(), |axis| axis.to_string()));
-    note("direction", summary.plan.direction.to_string());
+    let directions = summary.plan.directions.iter().map(ToString::to_string);
+    let direction = summary.plan.direction();
+    note("direction", direction.map_or_else(|| "mixed".to_owned(), |way| way.to_string()));
     let emit: Vec<_> = options.emit.iter().map(|q| q.name()).collect();
     note("emit", emit.join(","));
     if options.emit.iter().any(|q| q.is_singular()) {
@@ -129,7 +132,12 @@ pub(super) fn record(model: &mut Model, summary: &Summary, options: &Options, no
     }
     let aliases: Vec<_> = summary.layers.iter().map(|l| l.alias.as_str()).collect();
     note("layers", serde_json::json!(aliases).to_string());
-    for (layer, Notes { terms, switches }) in summary.layers.iter().zip(notes) {
+    for ((layer, way), Notes { terms, switches }) in
+        summary.layers.iter().zip(directions).zip(notes)
+    {
+        if direction.is_none() {
+            note(&format!("layer.{}.direction", layer.alias), way);
+        }
         note(&format!("layer.{}.value", layer.alias), layer.value.clone());
         note(&format!("layer.{}.neurons", layer.alias), layer.dims.clone());
         note(&format!("layer.{}.choice", layer.alias), layer.choice.clone());

@@ -22,7 +22,7 @@ pub struct Task<'e, 'p> {
     pub e: &'e Emit,
     /// The switched network.
     pub network: &'p Linearised,
-    /// The layers.
+    /// The layers, all of one direction.
     pub targets: &'p [Target<'e, 'p>],
     /// Where the samples lie in each variable; `None` where all is one sample.
     pub samples: Option<&'p [Option<Samples>]>,
@@ -40,6 +40,8 @@ pub struct Task<'e, 'p> {
 
 /// A layer whose rows are wanted.
 pub struct Target<'e, 'p> {
+    /// In which direction.
+    pub direction: Direction,
     /// The layer.
     pub layer: &'p Layer,
     /// Its variable in the network.
@@ -60,11 +62,12 @@ pub struct Accumulated<'e> {
     pub terms: Vec<(NodeId, Expr<'e>)>,
 }
 
-/// Emits the nodes that compute rows and biases.
-pub fn accumulate<'e>(task: &Task<'e, '_>, direction: Direction) -> Vec<Accumulated<'e>> {
-    match direction {
-        Direction::Reverse => reverse::accumulate(task),
-        Direction::Forward => forward::accumulate(task),
+/// Emits the nodes that compute rows and biases of layers of one direction.
+pub fn accumulate<'e>(task: &Task<'e, '_>) -> Vec<Accumulated<'e>> {
+    match task.targets.first().map(|target| target.direction) {
+        Some(Direction::Reverse) => reverse::accumulate(task),
+        Some(Direction::Forward) => forward::accumulate(task),
+        None => Vec::new(),
     }
 }
 

@@ -26,6 +26,14 @@ impl Colours {
         self.periods.iter().fold(self.channels, |n, &period| n.saturating_mul(period))
     }
 
+    /// Colours for what sees the input as either says; none where there would be no fewer than components.
+    pub(super) fn join(&self, other: &Self) -> Option<Self> {
+        let pairs = self.periods.iter().zip(&other.periods);
+        let periods = pairs.map(|(&a, &b)| a.max(b)).collect();
+        let joint = Self { periods, ..self.clone() };
+        (joint.count() < joint.components()).then_some(joint)
+    }
+
     /// The multiply-adds and the elements moved while one row is made of its colours, an axis after another.
     pub(super) fn repeated(&self) -> (f64, f64) {
         let mut elements = self.count() as f64;

@@ -1,7 +1,9 @@
 //! Time and memory of the roads that the plan chooses from.
 
-use super::cost::{self, Assumed, Cost};
-use super::{Colours, Direction, Sight, Wanted, chosen_count, size};
+use super::ahead::Ahead;
+use super::cost::{self, Cost};
+use super::{Colours, Direction, Limits, Sight, Wanted, chosen_count, colours, size};
+use crate::compile::linear::VarId;
 use crate::compile::linearise::Linearised;
 use crate::compile::select::{Layer, Neurons, neuron_count};
 use crate::graph::Dim;
@@ -25,12 +27,8 @@ const STACKED: f64 = 4.0;
 
 /// What the layers cost in either direction.
 pub struct Estimate {
-    /// Seeds in forward direction, where known.
-    pub forward_seeds: Option<i64>,
-    /// Which input components share them.
-    colours: Option<Colours>,
-    /// The bytes of the layers' tangents, for one seed.
-    tangents: f64,
+    /// Input components, where known.
+    components: Option<i64>,
     /// The number of neurons of each layer, where known.
     counts: Vec<Option<i64>>,
     /// The bytes of one row.
@@ -41,39 +39,52 @@ pub struct Estimate {
     stacked: f64,
     /// The cost of each step back for one neuron, by layer.
     back: Vec<Vec<Cost>>,
-    /// The cost of each step ahead for one component of the input.
+    /// The cost of each step ahead for one seed.
     ahead: Vec<Cost>,
+    /// The same of all steps before each, and of all.
+    before: Vec<Cost>,
+    /// By layer, how many steps lead to it, its colours if it were alone, and the bytes of its tangent for
+    /// one seed.
+    ends: Vec<(usize, Option<Colours>, f64)>,
 }
 
 impl Estimate {
     /// Estimates the layers for an input sample of dimensions `input`.
     pub fn new(
         network: &Linearised,
-        (sights, colours): (&[Sight], Option<&Colours>),
+        sights: &[Sight],
         input: &[Dim],
         layers: &[Layer],
         wanted: Wanted,
-        assumed: &Assumed,
+        limits: &Limits,
     ) -> Self {
-        let program = &network.program;
-        let pairs = network.layers.iter().zip(sights);
+        let (program, assumed) = (&network.program, &limits.assumed);
+        let ahead = cost::whole(program, assumed);
+        let mut before = vec![Cost::default()];
+        for cost in &ahead {
+            before.push([before[before.len() - 1], *cost].into_iter().sum());
+        }
+        let mut made = vec![0; program.var_count()];
+        for (i, step) in program.steps().iter().enumerate() {
+            step.outputs.iter().for_each(|v| made[v.0] = i + 1);
+        }
+        let end = |(layer, sight): (&VarId, &Sight)| {
+            let colours = colours(program, network.input, std::slice::from_ref(sight));
+            let tangent = assumed.elements(&program.var(*layer).dims) * 4.0;
+            (made[layer.0], colours.filter(|_| !limits.dense), tangent)
+        };
+        let pairs = || network.layers.iter().zip(sights);
+        let seen = |(&layer, sight)| cost::seen(program, (network.input, layer), sight, assumed);
         Self {
-            forward_seeds: colours.map_or_else(|| neuron_count(input), |c| Some(c.count())),
-            colours: colours.cloned(),
-            tangents: network
-                .layers
-                .iter()
-                .map(|&l| assumed.elements(&program.var(l).dims))
-                .sum::<f64>()
-                * 4.0,
+            components: neuron_count(input),
             counts: layers.iter().map(chosen_count).collect(),
             row: assumed.elements(input) * 4.0,
             outputs: wanted.rows as f64,
             stacked: if wanted.whole { STACKED } else { 0.0 },
-            back: pairs
-                .map(|(&l, sight)| cost::seen(program, (network.input, l), sight, assumed))
-                .collect(),
-            ahead: cost::whole(program, assumed),
+            back: pairs().map(seen).collect(),
+            ends: pairs().map(end).collect(),
+            ahead,
+            before,
         }
     }
 
@@ -82,103 +93,131 @@ impl Estimate {
         self.counts.iter().try_fold(0i64, |sum, count| Some(sum.saturating_add((*count)?)))
     }
 
-    /// Seconds of a nominal core in reverse and in forward direction.
-    pub fn seconds(&self) -> (f64, f64) {
-        let back = self.back.iter().zip(&self.counts);
-        let back = back.map(|(costs, &n)| total(costs).times(size(n) as f64).seconds()).sum();
-        let ahead = total(&self.ahead).times(size(self.forward_seeds) as f64).seconds();
-        let neurons: f64 = self.counts.iter().map(|&n| size(n) as f64).sum();
-        (back, ahead + self.picked().times(neurons).seconds())
+    /// A sweep forward to some of the layers.
+    pub fn ahead(&self, layers: impl IntoIterator<Item = usize>) -> Ahead {
+        layers.into_iter().fold(Ahead::default(), |ahead, layer| self.further(&ahead, layer))
     }
 
-    /// What it costs to make one row of the tangents.
-    fn picked(&self) -> Cost {
-        let laid_out = 2.0 * size(self.forward_seeds) as f64 * 4.0;
-        let (products, repeated) = self.colours.as_ref().map_or((0.0, 0.0), Colours::repeated);
-        Cost { products, bytes: laid_out + repeated * 4.0, ..Cost::default() }
+    /// A sweep that reaches one more layer.
+    fn further(&self, ahead: &Ahead, layer: usize) -> Ahead {
+        let (steps, colours, tangent) = &self.ends[layer];
+        let joint = match (&ahead.colours, colours) {
+            (Some(a), Some(b)) => a.join(b),
+            (None, Some(b)) if ahead.seeds.is_none() => Some(b.clone()),
+            _ => None,
+        };
+        let own = self.before[*steps];
+        let longer = own.products + own.bytes > ahead.sweep.products + ahead.sweep.bytes;
+        Ahead {
+            seeds: joint.as_ref().map_or(self.components, |joint| Some(joint.count())),
+            colours: joint,
+            sweep: if longer { own } else { ahead.sweep },
+            tangents: ahead.tangents + tangent,
+        }
     }
 
-    /// The direction that takes less time and is allowed to take its memory.
-    pub fn direction(&self, allowed: f64) -> Direction {
-        let (back, ahead) = self.seconds();
-        let known = self.forward_seeds.is_some() && self.reverse_seeds().is_some();
-        let one = vec![Some(1); self.counts.len()];
-        let fits = self.memory(Direction::Forward, Some(1), &one) <= allowed;
-        if known && ahead < back && fits { Direction::Forward } else { Direction::Reverse }
+    /// Seconds of a nominal core for some layers in reverse.
+    fn reverse_seconds(&self, layer: usize) -> f64 {
+        total(&self.back[layer]).times(size(self.counts[layer]) as f64).seconds()
+    }
+
+    /// Seconds of a nominal core with each layer in its direction.
+    pub fn seconds(&self, directions: &[Direction]) -> f64 {
+        let (forward, reverse): (Vec<usize>, Vec<usize>) =
+            (0..directions.len()).partition(|&layer| directions[layer] == Direction::Forward);
+        let neurons: f64 = forward.iter().map(|&layer| size(self.counts[layer]) as f64).sum();
+        let back: f64 = reverse.into_iter().map(|layer| self.reverse_seconds(layer)).sum();
+        self.ahead(forward).seconds(neurons) + back
+    }
+
+    /// The directions that take the least time and are allowed to take their memory: forward as far as some
+    /// layer, and in reverse from those behind it.
+    pub fn directions(&self, allowed: f64) -> Vec<Direction> {
+        let layers = self.counts.len();
+        let mut best = vec![Direction::Reverse; layers];
+        let mut order: Vec<usize> =
+            (0..layers).filter(|&layer| self.counts[layer].is_some()).collect();
+        order.sort_by_key(|&layer| self.ends[layer].0);
+        let mut back: f64 = (0..layers).map(|layer| self.reverse_seconds(layer)).sum();
+        let (mut least, mut neurons) = (back, 0.0);
+        let (mut ahead, mut directions) = (Ahead::default(), best.clone());
+        for layer in order {
+            ahead = self.further(&ahead, layer);
+            directions[layer] = Direction::Forward;
+            neurons += size(self.counts[layer]) as f64;
+            back -= self.reverse_seconds(layer);
+            let seconds = ahead.seconds(neurons) + back;
+            let ways = Ways { directions: &directions, ahead: &ahead, sweep: Some(1) };
+            if ahead.seeds.is_some()
+                && seconds < least
+                && self.memory(ways, &vec![Some(1); layers]) <= allowed
+            {
+                (least, best) = (seconds, directions.clone());
+            }
+        }
+        best
     }
 
     /// How many neurons of each layer are projected at a time; none for all of them.
     pub fn blocks(
         &self,
-        (direction, sweep): (Direction, Option<i64>),
+        ways: Ways,
         layers: &[Layer],
         allowed: f64,
         wanted: Wanted,
         asked: Option<i64>,
     ) -> Vec<Option<i64>> {
-        let needs = self.needs(direction);
+        let needs = self.needs(ways);
         let at_once: f64 =
             needs.iter().zip(&self.counts).map(|(need, &n)| need * size(n) as f64).sum();
-        let left = allowed - self.outputs() - self.swept(direction, sweep);
+        let left = allowed - self.outputs() - ways.swept();
         let stacked: f64 = self.counts.iter().map(|&n| self.stacked_of(n)).sum();
         let left_in_blocks = left - self.outputs() - stacked;
-        let light = self.is_light(direction);
-        let block = |(layer, (&need, costs)): (&Layer, (&f64, &Vec<Cost>))| {
+        let block = |(i, layer): (usize, &Layer)| {
+            let (need, way) = (needs[i], ways.directions[i]);
             let count = chosen_count(layer).filter(|_| layer.neurons != Neurons::Runtime)?;
             let cached = 2.0 * need <= WORKING_SET;
             let few = if cached { AT_ONCE } else { BEYOND_CACHE };
+            let light = self.is_light(ways, way);
             let most = match asked {
                 Some(asked) => asked,
                 None if at_once <= left && (at_once <= few || light || wanted.whole) => {
                     return None;
                 }
                 None => {
-                    let set = self.working_set(direction, need, costs);
+                    let set = working_set(way, need, &self.back[i]);
                     ((set.min(left_in_blocks) / need) as i64).max(1)
                 }
             };
             (most < count).then(|| even(count, most))
         };
-        layers.iter().zip(needs.iter().zip(&self.back)).map(block).collect()
+        layers.iter().enumerate().map(block).collect()
     }
 
     /// Whether little but the rows themselves is held, so that blocks only copy them once more.
-    fn is_light(&self, direction: Direction) -> bool {
+    fn is_light(&self, ways: Ways, direction: Direction) -> bool {
         match direction {
-            Direction::Forward => self.colours.is_none(),
+            Direction::Forward => ways.ahead.colours.is_none(),
             Direction::Reverse => self.back.iter().all(|costs| total(costs).held <= self.row),
         }
     }
 
-    /// The bytes that a block holds where memory does not limit it.
-    fn working_set(&self, direction: Direction, need: f64, costs: &[Cost]) -> f64 {
-        let set = if 2.0 * need <= WORKING_SET { WORKING_SET } else { BEYOND_CACHE };
-        if direction == Direction::Forward {
-            return set;
-        }
-        let cost = total(costs);
-        let over_weights = OVER_WEIGHTS * cost.weights / cost.bytes.max(1.0) * need;
-        set.max(over_weights.min(BEYOND_CACHE))
-    }
-
     /// How many seeds are carried forward at a time; none for all of them.
-    pub fn sweep(&self, direction: Direction, allowed: f64, asked: Option<i64>) -> Option<i64> {
-        let count = self.forward_seeds.filter(|_| direction == Direction::Forward)?;
-        let need = total(&self.ahead).held;
-        let at_once = need * count as f64;
-        let left = allowed - self.outputs() - self.kept();
+    pub fn sweep(&self, ahead: &Ahead, allowed: f64, asked: Option<i64>) -> Option<i64> {
+        let (count, need) = (ahead.seeds?, ahead.sweep.held);
+        let left = allowed - self.outputs() - ahead.kept();
         let most = match asked {
             Some(asked) => asked,
-            None if at_once <= AT_ONCE.min(left) => return None,
+            None if need * count as f64 <= AT_ONCE.min(left) => return None,
             None => ((WORKING_SET.min(left) / need) as i64).max(1),
         };
         (most < count).then(|| even(count, most))
     }
 
-    /// The most bytes that a run holds, with so many seeds at a time and neurons of each layer.
-    pub fn memory(&self, direction: Direction, sweep: Option<i64>, blocks: &[Option<i64>]) -> f64 {
+    /// The most bytes that a run holds, with so many neurons of each layer at a time.
+    pub fn memory(&self, ways: Ways, blocks: &[Option<i64>]) -> f64 {
         let (mut together, mut largest, mut copies) = (0.0, 0.0f64, 0.0);
-        let needs = self.needs(direction);
+        let needs = self.needs(ways);
         for ((block, &count), need) in blocks.iter().zip(&self.counts).zip(needs) {
             match block {
                 None => together += need * size(count) as f64,
@@ -189,46 +228,32 @@ impl Estimate {
                 }
             }
         }
-        self.swept(direction, sweep) + self.outputs() + copies + largest.max(together)
+        ways.swept() + self.outputs() + copies + largest.max(together)
     }
 
-    /// What each step costs in a direction, for all its seeds.
-    pub fn costs(&self, direction: Direction) -> Vec<Cost> {
-        let ahead = |cost: &Cost| cost.times(size(self.forward_seeds) as f64);
-        if direction == Direction::Forward {
-            return self.ahead.iter().map(ahead).collect();
-        }
+    /// What each step costs with each layer in its direction, for all seeds.
+    pub fn costs(&self, ways: Ways) -> Vec<Cost> {
+        let pairs = || ways.directions.iter().enumerate();
+        let forward = pairs().filter(|(_, way)| **way == Direction::Forward);
+        let swept = forward.map(|(layer, _)| self.ends[layer].0).max().unwrap_or(0);
+        let seeds = size(ways.ahead.seeds) as f64;
         let of_step = |step: usize| {
-            let layers = self.back.iter().zip(&self.counts);
-            layers.map(|(costs, &n)| costs[step].times(size(n) as f64)).sum()
+            let back = pairs().filter(|(_, way)| **way == Direction::Reverse);
+            let back = back
+                .map(|(layer, _)| self.back[layer][step].times(size(self.counts[layer]) as f64));
+            let ahead = (step < swept).then(|| self.ahead[step].times(seeds));
+            back.chain(ahead).sum()
         };
         (0..self.ahead.len()).map(of_step).collect()
     }
 
     /// The bytes that one neuron of each layer holds while it is projected.
-    fn needs(&self, direction: Direction) -> Vec<f64> {
-        let seeds = size(self.forward_seeds) as f64 * 4.0;
-        let own = |costs: &Vec<Cost>| match direction {
-            Direction::Forward => seeds,
-            Direction::Reverse => total(costs).held,
+    fn needs(&self, ways: Ways) -> Vec<f64> {
+        let own = |(costs, way): (&Vec<Cost>, &Direction)| match way {
+            Direction::Forward => ways.ahead.column() + ROWS * self.row,
+            Direction::Reverse => total(costs).held + ROWS * self.row,
         };
-        self.back.iter().map(|costs| own(costs) + ROWS * self.row).collect()
-    }
-
-    /// The bytes of tangents while they are carried forward, so many seeds at a time, and of those kept.
-    fn swept(&self, direction: Direction, sweep: Option<i64>) -> f64 {
-        match direction {
-            Direction::Forward => {
-                let seeds = size(sweep.or(self.forward_seeds)) as f64;
-                total(&self.ahead).held * seeds + self.kept()
-            }
-            Direction::Reverse => 0.0,
-        }
-    }
-
-    /// The bytes of the layers' tangents, twice, since they are laid out by neuron.
-    fn kept(&self) -> f64 {
-        2.0 * self.tangents * size(self.forward_seeds) as f64
+        self.back.iter().zip(ways.directions).map(own).collect()
     }
 
     /// The bytes of the outputs if no layer comes in blocks.
@@ -244,6 +269,39 @@ impl Estimate {
     fn stacked_of(&self, count: Option<i64>) -> f64 {
         size(count) as f64 * self.row * self.stacked
     }
+}
+
+/// The direction of each layer, and the sweep forward with so many seeds at a time.
+#[derive(Clone, Copy)]
+pub struct Ways<'p> {
+    /// The direction of each layer.
+    pub directions: &'p [Direction],
+    /// The sweep to those whose rows are accumulated forward.
+    pub ahead: &'p Ahead,
+    /// How many seeds at a time; none for all of them.
+    pub sweep: Option<i64>,
+}
+
+impl Ways<'_> {
+    /// The bytes of the tangents that rows are made of.
+    fn swept(&self) -> f64 {
+        if self.directions.contains(&Direction::Forward) {
+            self.ahead.memory(self.sweep)
+        } else {
+            0.0
+        }
+    }
+}
+
+/// The bytes that a block holds where memory does not limit it.
+fn working_set(direction: Direction, need: f64, costs: &[Cost]) -> f64 {
+    let set = if 2.0 * need <= WORKING_SET { WORKING_SET } else { BEYOND_CACHE };
+    if direction == Direction::Forward {
+        return set;
+    }
+    let cost = total(costs);
+    let over_weights = OVER_WEIGHTS * cost.weights / cost.bytes.max(1.0) * need;
+    set.max(over_weights.min(BEYOND_CACHE))
 }
 
 fn total(costs: &[Cost]) -> Cost {

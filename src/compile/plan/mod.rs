@@ -1,5 +1,6 @@
 //! Decisions: direction and memory, from what the linear program and the layers are.
 
+mod ahead;
 mod colours;
 mod cost;
 mod estimate;
@@ -12,7 +13,8 @@ use super::linearise::Linearised;
 use super::select::{Layer, Neurons, neuron_count};
 use crate::error::{Error, Result};
 use crate::graph::Dim;
-use estimate::Estimate;
+use ahead::Ahead;
+use estimate::{Estimate, Ways};
 
 pub use colours::{Colours, colours};
 pub use cost::{Assumed, Cost};
@@ -39,16 +41,16 @@ impl fmt::Display for Direction {
 /// What was decided, and why.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The direction.
-    pub direction: Direction,
+    /// The direction of each layer.
+    pub directions: Vec<Direction>,
     /// Seeds in reverse direction, where known.
     pub reverse_seeds: Option<i64>,
-    /// Seeds in forward direction, where known.
+    /// Seeds in forward direction, where known: to the layers that take it, or to all if none does.
     pub forward_seeds: Option<i64>,
     /// Which input components share a seed in forward direction; none where each has its own.
     pub colours: Option<Colours>,
-    /// Seconds of a nominal core in reverse and in forward direction.
-    pub seconds: (f64, f64),
+    /// Seconds of a nominal core if all layers took the reverse or the forward direction, and as planned.
+    pub seconds: (f64, f64, f64),
     /// The most bytes that one run holds for the projection, unknown sizes taken as assumed.
     pub memory: u64,
     /// What the neurons of each layer see.
@@ -87,10 +89,25 @@ pub struct Limits {
     pub assumed: Assumed,
 }
 
+impl Plan {
+    /// The direction that all layers take; none where they differ.
+    pub fn direction(&self) -> Option<Direction> {
+        let first = self.directions.first().copied()?;
+        self.directions.iter().all(|&way| way == first).then_some(first)
+    }
+
+    /// The layers whose rows are accumulated forward.
+    pub fn forward(&self) -> impl Iterator<Item = usize> {
+        let ways = self.directions.iter().enumerate();
+        ways.filter(|(_, way)| **way == Direction::Forward).map(|(layer, _)| layer)
+    }
+}
+
 /// Decides how the rows of `layers` are accumulated for an input sample of dimensions `input`.
 ///
-/// The direction that takes less time by the cost model wins, as long as its memory is allowed. Neurons
-/// are taken in blocks where all at once would hold more than is allowed or than a cache is good for.
+/// The directions that take less time by the cost model win, as long as their memory is allowed. Neurons
+/// are taken in blocks where all at once would hold more than is allowed or than a cache is good for, and
+/// so are seeds that are carried forward.
 ///
 /// # Errors
 /// When one neuron at a time would hold more than the limit.
@@ -105,40 +122,59 @@ pub fn plan(
     let program = &network.program;
     let sights: Vec<Sight> =
         network.layers.iter().map(|&layer| sight(program, layer, samples)).collect();
-    let colours = colours(program, network.input, &sights).filter(|_| !limits.dense);
-    let seen = (sights.as_slice(), colours.as_ref());
-    let estimate = Estimate::new(network, seen, input, layers, wanted, &limits.assumed);
+    let estimate = Estimate::new(network, &sights, input, layers, wanted, limits);
     let allowed = limits.memory.map_or(f64::INFINITY, |limit| limit as f64);
-    let direction = limits.direction.unwrap_or_else(|| estimate.direction(allowed));
-    let sweep = estimate.sweep(direction, allowed, limits.block);
-    let blocks = estimate.blocks((direction, sweep), layers, allowed, wanted, limits.block);
-    let memory = estimate.memory(direction, sweep, &blocks);
+    let all = |direction| vec![direction; layers.len()];
+    let directions = limits.direction.map_or_else(|| estimate.directions(allowed), all);
+    let of = |i: &usize| directions[*i] == Direction::Forward;
+    let ahead = estimate.ahead((0..layers.len()).filter(of));
+    let sweep = estimate.sweep(&ahead, allowed, limits.block);
+    let ways = Ways { directions: &directions, ahead: &ahead, sweep };
+    let blocks = estimate.blocks(ways, layers, allowed, wanted, limits.block);
+    let memory = estimate.memory(ways, &blocks);
     if memory > allowed {
-        let least = estimate.memory(Direction::Reverse, None, &vec![Some(1); layers.len()]);
-        return Err(Error::request(format!(
-            "one run would hold about {} for {} neurons, more than --memory {}",
-            bytes(memory as u64),
-            size(estimate.reverse_seeds()),
-            bytes(allowed as u64)
-        ))
-        .help(format!(
-            "these neurons need {} at least; choose fewer (--neurons top:K, a list, or runtime), or \
-             raise --memory",
-            bytes(least as u64)
-        )));
+        return Err(too_much(&estimate, memory, allowed, layers.len()));
     }
+    let whole = estimate.ahead(0..layers.len());
+    let seeds = if directions.contains(&Direction::Forward) { &ahead } else { &whole };
     Ok(Plan {
-        direction,
         reverse_seeds: estimate.reverse_seeds(),
-        forward_seeds: estimate.forward_seeds,
-        colours,
-        seconds: estimate.seconds(),
+        forward_seeds: seeds.seeds,
+        colours: seeds.colours.clone(),
+        seconds: (
+            estimate.seconds(&all(Direction::Reverse)),
+            estimate.seconds(&all(Direction::Forward)),
+            estimate.seconds(&directions),
+        ),
         memory: memory as u64,
-        costs: estimate.costs(direction),
+        costs: estimate.costs(ways),
+        directions,
         sights,
         blocks,
         sweep,
     })
+}
+
+/// The refusal of a run that would hold `memory` bytes, with the least that would do.
+fn too_much(estimate: &Estimate, memory: f64, allowed: f64, layers: usize) -> Error {
+    let one = |direction, ahead: &Ahead| {
+        let ways = Ways { directions: &vec![direction; layers], ahead, sweep: Some(1) };
+        estimate.memory(ways, &vec![Some(1); layers])
+    };
+    let least = one(Direction::Reverse, &Ahead::default());
+    let least = least.min(one(Direction::Forward, &estimate.ahead(0..layers)));
+    let text = format!(
+        "one run would hold about {} for {} neurons, more than --memory {}",
+        bytes(memory as u64),
+        size(estimate.reverse_seeds()),
+        bytes(allowed as u64)
+    );
+    let help = format!(
+        "these neurons need {} at least; choose fewer (--neurons top:K, a list, or runtime), or raise \
+         --memory",
+        bytes(least as u64)
+    );
+    Error::request(text).help(help)
 }
 
 /// The number of neurons chosen of a layer, where it is known; 1 where they are given at run time.

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::compile::Summary;
+use crate::compile::plan::Limits;
 
 /// What every model here may name.
 const WEIGHTS: &str = "float[3,2,3,3] w = {0.3,-0.2,0.5,0.1,-0.4,0.2,0.6,-0.1,0.25,-0.35,0.15,0.45,\
@@ -230,6 +231,46 @@ fn layers_share_colours_and_come_in_blocks() {
     in_blocks(&["h", "y"], "0..11,20,60", two, 2 * 5 * 4);
     in_blocks(&["h", "y"], "top:9", two, 2 * 5 * 4);
     in_blocks(&["h"], "all", two, 2 * 3 * 3);
+}
+
+#[test]
+fn each_layer_takes_the_direction_that_is_faster_for_it() {
+    let numbers = |count| values(count).iter().map(f64::to_string).collect::<Vec<_>>().join(",");
+    let constants = format!(
+        "double[16,1,3,3] w = {{{}}}, double[16,16,3,3] v = {{{}}}",
+        numbers(144),
+        numbers(2304)
+    );
+    let nodes =
+        "h = Conv (x, w) r = Relu (h) y = Conv (r, v) u = Tanh (y) z = GlobalAveragePool (u)";
+    let model = model("double[N,1,14,14]", "double[N,C,H,W]", &constants, nodes);
+    let made = |direction, block| {
+        let mut options = options(Batch::Axis(0), Direction::Forward);
+        options.limits = Limits { direction, block, ..Limits::default() };
+        options.layers =
+            ["z", "y", "h"].map(|w| LayerRequest { alias: None, what: w.into() }).into();
+        options.emit = Quantity::DEFAULT.to_vec();
+        transform(model.clone(), &options).unwrap_or_else(|e| panic!("{e}"))
+    };
+    let dims = [2, 1, 14, 14];
+    let outputs = |model: &Model| run(model, &dims, DataType::F64, &values(2 * 14 * 14));
+    let wanted = outputs(&made(Some(Direction::Reverse), None).0);
+    for block in [None, Some(90)] {
+        let (mixed, Summary { plan, .. }) = made(None, block);
+        assert_eq!(plan.direction(), None, "{:?}", plan.seconds);
+        let (reverse, forward) = (Direction::Reverse, Direction::Forward);
+        assert_eq!(plan.directions, [reverse, forward, forward]);
+        assert_eq!(plan.forward_seeds, Some(5 * 5), "the colours of y");
+        let (back, ahead, planned) = plan.seconds;
+        assert!(planned < back.min(ahead), "{:?}", plan.seconds);
+        let note = |key: &str| {
+            let found = mixed.metadata.iter().find(|(name, _)| name == key);
+            found.map(|(_, value)| value.as_str())
+        };
+        assert_eq!(note("slpc.direction"), Some("mixed"));
+        assert_eq!(note("slpc.layer.y.direction"), Some("forward"));
+        same(&outputs(&mixed), &wanted, &format!("{block:?}"));
+    }
 }
 
 #[test]
