@@ -47,9 +47,9 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// Central differences of the layers' own values. The best direction and size of step counts for
-    /// each row: an input may lie on a kink, as the ties of a blank background do, and then only
-    /// directions that keep it there have a slope.
+    /// Differences of the layers' own values, central and to either side. The best direction and size of
+    /// step counts for each row: an input may lie near a kink, and then only one side has the slope, or on
+    /// one, as the ties of a blank background do, and then only directions that keep it there have.
     pub(super) fn slopes(&mut self, inputs: &Inputs, added: &Outputs) -> Result<()> {
         let x = steps::projected(inputs, &self.name())?;
         let mut noise = Noise::new(3);
@@ -112,7 +112,7 @@ impl Check<'_> {
 type Samples = Vec<Vec<f64>>;
 
 /// By row, the error of the weights as slopes between two ends, each the inputs and the layer's
-/// values by sample.
+/// values by sample, or between one of them and the middle.
 fn slope_errors(
     rows: &Rows<'_>,
     neurons: &[Vec<usize>],
@@ -122,12 +122,16 @@ fn slope_errors(
     let mut errors = Vec::new();
     for (sample, chosen) in neurons.iter().enumerate() {
         for (place, &neuron) in chosen.iter().enumerate() {
-            let w = rows.map("weights", sample * chosen.len() + place);
+            let row = sample * chosen.len() + place;
             let at = |own: &Samples| own.get(sample).and_then(|own| own.get(neuron)).copied();
-            let difference = at(high_own).zip(at(low_own)).map(|(a, b)| (a - b) / 2.0);
-            errors.push(w.zip(difference).and_then(|(w, difference)| {
-                steps::slope_error(&w, &low[sample], &high[sample], difference)
-            }));
+            let low = at(low_own).map(|v| (low[sample].as_slice(), v));
+            let high = at(high_own).map(|v| (high[sample].as_slice(), v));
+            let middle = rows.activity(row).map(|v| (rows.input(row), v));
+            let pairs = [low.zip(high), low.zip(middle), middle.zip(high)];
+            let w = rows.map("weights", row);
+            let error =
+                |((a, low), (b, high))| steps::slope_error(w.as_ref()?, a, b, (high - low) / 2.0);
+            errors.push(pairs.into_iter().flatten().filter_map(error).reduce(f64::min));
         }
     }
     errors
