@@ -36,7 +36,8 @@ def session(path, profile=None):
 
 def transform(slpc, model, out, work, memory=None, direction="auto"):
     """Write the augmented graph of `work`; slpc's own summary."""
-    command = [slpc, "transform", model, "-o", out, "--emit", "weights", "--json", "--explain", "--neurons", spell(work.neurons)]
+    command = [slpc, "transform", model, "-o", out, "--target", "onnxruntime", "--emit", "weights", "--json", "--explain",
+               "--neurons", spell(work.neurons)]
     command += ["--direction", direction]
     if work.node:
         command += ["--layer", work.node]

@@ -105,7 +105,7 @@ pub fn outline(graph: Graph, opset: i64, blocks: &[Block]) -> Result<Graph> {
 
 fn outline_block(e: &Emit, block: &Block) -> Result<()> {
     let ends = e.graph(|graph| Ends::of(graph, block));
-    let body = e.graph(|graph| body(graph, &ends))?;
+    let mut body = e.graph(|graph| body(graph, &ends))?;
     let sequences: Vec<_> = ends.elements.iter().map(|(_, all)| Some(*all)).collect();
     let kept = e.graph_mut(|graph| {
         graph.reserve(body.values().map(|(_, value)| value.name.clone()));
@@ -121,26 +121,22 @@ fn outline_block(e: &Emit, block: &Block) -> Result<()> {
     let single = |dims: &[Dim]| block.axis == 1 && fixed(&dims[0]) == Some(1);
     let axes: Vec<i64> =
         kept.iter().map(|value| if single(&value.dims) { 0 } else { block.axis as i64 }).collect();
+    let handed: Vec<Vec<Dim>> =
+        axes.iter().enumerate().map(|(i, &axis)| hand_out(&mut body, i, axis == 0)).collect();
     let attributes = vec![
         ("body", Attr::Graph(Box::new(body))),
         ("num_scan_inputs", Attr::Int(sequences.len() as i64)),
-        ("scan_output_axes", axes.into()),
+        ("scan_output_axes", axes.clone().into()),
     ];
     e.scope(block.prefix.trim_start_matches("slp/").trim_end_matches('/'));
     let stacked = e.control("Scan", sequences, attributes, kept.len());
-    for (stack, part) in stacked.into_iter().zip(kept) {
-        let mut dims = part.dims;
-        let (at, size) = (block.axis, Dim::Value(block.size as i32));
-        dims[at] = Dim::Value(block.blocks() as i32);
-        let mut whole = dims.clone();
-        if single(&dims) {
-            dims.swap(0, 1);
-        }
-        dims.insert(if single(&whole) { 2 } else { at + 1 }, size);
-        whole[at] = Dim::Value((block.blocks() * block.size) as i32);
-        let count = Dim::Value(block.count as i32);
+    for (((stack, part), mut dims), axis) in stacked.into_iter().zip(kept).zip(handed).zip(axes) {
+        dims.insert(axis as usize, Dim::Value(block.blocks() as i32));
+        let mut whole = part.dims;
+        whole[block.axis] = Dim::Value((block.blocks() * block.size) as i32);
         let rows = stack.assume(&dims).reshape(&whole);
-        let rows = rows.slice(at, &Dim::Value(0), &count);
+        let count = Dim::Value(block.count as i32);
+        let rows = rows.slice(block.axis, &Dim::Value(0), &count);
         match e.graph(|graph| graph.find(&stand_in(&part.name))) {
             Some(old) => e.graph_mut(|graph| {
                 graph.replace_uses(old, rows.id);
@@ -158,9 +154,12 @@ fn stand_in(name: &str) -> String {
 }
 
 /// What a block begins and ends with.
+#[derive(Default)]
 struct Ends {
     /// What stands for a block's part, and the value that holds the parts of all blocks.
     elements: Vec<(ValueId, ValueId)>,
+    /// What stands for a part that nothing reads.
+    idle: Vec<ValueId>,
     /// The copies that are the layer's outputs.
     outputs: Vec<ValueId>,
     /// What is copied out to keep it for the Scan.
@@ -176,12 +175,15 @@ struct Part {
 impl Ends {
     fn of(graph: &Graph, block: &Block) -> Self {
         let part = block.part("");
-        let mut ends = Self { elements: Vec::new(), outputs: Vec::new(), copies: Vec::new() };
+        let mut ends = Self::default();
         for &id in &graph.inputs {
             let Some(what) = graph.value(id).name.strip_prefix(&part) else { continue };
             let copy = graph.find(&block.all(what));
             if let Some((copy, source)) = copy.and_then(|copy| Some((copy, copied(graph, copy)?))) {
-                ends.elements.push((id, source));
+                match graph.is_used(id) {
+                    true => ends.elements.push((id, source)),
+                    false => ends.idle.push(id),
+                }
                 ends.copies.push(copy);
             }
         }
@@ -259,6 +261,33 @@ fn from_constants(graph: &Graph, id: NodeId, found: &mut BTreeSet<NodeId>) -> bo
     all
 }
 
+/// Makes an output of the body what computes it, and gives the dimensions of that: what its Identity
+/// copies and, of blocks stacked along axis 0, what its Reshape was made from, since
+/// stack(Reshape(x)) = Reshape(stack(x)). Runtimes copy where a Reshape gives an output.
+fn hand_out(body: &mut Graph, index: usize, reshaped: bool) -> Vec<Dim> {
+    loop {
+        let output = body.outputs[index];
+        let only = |graph: &Graph, value: ValueId, readers: usize| {
+            let outputs = graph.outputs.iter().filter(|id| **id == value).count();
+            graph.consumers(value).len() == readers && outputs == 1 - readers
+        };
+        let maker = body.producer(output).filter(|_| only(body, output, 0));
+        let source = maker.and_then(|id| {
+            let node = body.node(id);
+            let moves = node.is("Identity") || (reshaped && node.is("Reshape"));
+            let source = node.input(0).filter(|_| moves)?;
+            let typed = body.producer(source).is_some() && body.value(source).dims().is_some();
+            (typed && only(body, source, 1)).then_some((id, source))
+        });
+        let Some((maker, source)) = source else {
+            return body.value(output).dims().unwrap_or_default();
+        };
+        body.outputs[index] = source;
+        body.remove_node(maker);
+        body.remove_value(output);
+    }
+}
+
 fn copy_node(
     graph: &Graph,
     body: &mut Graph,
@@ -334,14 +363,20 @@ fn remove(graph: &mut Graph, ends: &Ends) -> Vec<Part> {
         })
         .map(|(id, _)| id)
         .collect();
-    graph.inputs.retain(|id| ends.elements.iter().all(|(element, _)| element != id));
+    let parts_of_block: Vec<ValueId> = ends
+        .elements
+        .iter()
+        .map(|(element, _)| *element)
+        .chain(ends.idle.iter().copied())
+        .collect();
+    graph.inputs.retain(|id| !parts_of_block.contains(id));
     graph.outputs.retain(|id| !ends.outputs.contains(id) && !ends.copies.contains(id));
     for id in gone {
         let outputs: Vec<ValueId> = graph.node(id).outputs.iter().flatten().copied().collect();
         graph.remove_node(id);
         outputs.into_iter().for_each(|output| graph.remove_value(output));
     }
-    ends.elements.iter().for_each(|(element, _)| graph.remove_value(*element));
+    parts_of_block.into_iter().for_each(|element| graph.remove_value(element));
     remove_idle(graph, kernels);
     parts
 }

@@ -80,7 +80,7 @@ impl<'e> Fuse<'e> {
         } else if map.is::<Winners>() {
             self.winners(&step)
         } else if let Some(concat) = map.downcast_ref::<Concat>() {
-            next.is_some_and(|next| self.concat(&step, concat, next))
+            self.concat(&step, concat, next)
         } else {
             false
         };
@@ -189,24 +189,32 @@ impl<'e> Fuse<'e> {
         Some(Linear::forward(&winners, &at, &[Some(x)]).reshape(&output.dims))
     }
 
-    /// \[a⊙x, b⊙y] = \[a, b]⊙\[x, y], where another rule takes it from there.
-    fn concat(&mut self, step: &Step, concat: &Concat, next: &Step) -> bool {
-        let next: &dyn Any = &*next.map;
-        if !next.is::<Scale>() && !next.is::<Winners>() {
-            return false;
-        }
+    /// \[a⊙x, b⊙y] = \[a, b]⊙\[x, y], where another rule takes it from there, or where a and b are the
+    /// signs of what the model joins: then \[a, b] is the sign of that.
+    fn concat(&mut self, step: &Step, concat: &Concat, next: Option<&Step>) -> bool {
         let scale = |&v: &VarId| {
             let (at, before) = self.before(v)?;
             let map: &dyn Any = &*before.map;
-            let a = self.factor(map.downcast_ref::<Scale>()?.0, v).expand(&self.vars[v.0].dims);
-            Some((at, before.inputs[0], a))
+            Some((at, before.inputs[0], map.downcast_ref::<Scale>()?.0))
         };
         let Some(scales) = step.inputs.iter().map(scale).collect::<Option<Vec<_>>>() else {
             return false;
         };
         let output = step.outputs[0];
-        let factors: Vec<_> = scales.iter().map(|(_, _, a)| *a).collect();
-        let factor = Expr::concat(&factors, concat.axis).assume(&self.vars[output.0].dims);
+        let own: Vec<ValueId> = scales.iter().map(|(_, _, a)| *a).collect();
+        let fuses = next.is_some_and(|next| {
+            let next: &dyn Any = &*next.map;
+            next.is::<Scale>() || next.is::<Winners>()
+        });
+        let factor = match self.e.graph(|graph| joined_signs(graph, step.node, &own)) {
+            Some(joined) => self.e.expr(joined).unary("Sign"),
+            None if fuses => {
+                let whole = |(&a, &v)| self.factor(a, v).expand(&self.vars[v.0].dims);
+                let factors: Vec<_> = own.iter().zip(&step.inputs).map(whole).collect();
+                Expr::concat(&factors, concat.axis).assume(&self.vars[output.0].dims)
+            }
+            None => return false,
+        };
         scales.iter().for_each(|(at, _, _)| self.steps[*at] = None);
         let inputs = scales.iter().map(|(_, x, _)| *x).collect();
         let joined = self.var(self.vars[output.0].clone());
@@ -275,6 +283,18 @@ fn pooled_sign(graph: &Graph, indices: ValueId, a: ValueId) -> Option<ValueId> {
     let pool = graph.node(graph.producer(indices)?);
     let of_input = pool.is("MaxPool") && is_sign(graph, a, pool.input(0)?);
     pool.output(0).filter(|_| of_input)
+}
+
+/// The output of a Concat of the model, where `factors` are the signs of its inputs, one for each.
+fn joined_signs(graph: &Graph, concat: NodeId, factors: &[ValueId]) -> Option<ValueId> {
+    let concat = graph.node(concat);
+    let inputs: Vec<ValueId> = concat.inputs.iter().copied().collect::<Option<_>>()?;
+    let is_of = |(&a, x): (&ValueId, ValueId)| {
+        let sign = graph.producer(a).map(|id| graph.node(id));
+        sign.is_some_and(|sign| sign.is("Sign") && sign.input(0) == Some(x))
+    };
+    let all = inputs.len() == factors.len() && factors.iter().zip(inputs).all(is_of);
+    concat.output(0).filter(|_| all && concat.is("Concat"))
 }
 
 /// Whether `a` is the sign of `x`, or both are joined in the same way of such parts.

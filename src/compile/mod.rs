@@ -140,6 +140,7 @@ pub fn transform(model: Model, options: &Options) -> Result<(Model, Summary)> {
         }
     }
     target::lower(&mut model.graph, options.target, &kept);
+    simplify::name_outputs(&mut model.graph, &kept);
     order_outputs(&mut model.graph, &layers);
     check_outputs(&model.graph, &layers, &options.emit)?;
     let summary = Summary {

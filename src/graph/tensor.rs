@@ -259,6 +259,16 @@ impl Tensor {
         }
     }
 
+    /// Whether every element is a finite float32 or float64.
+    pub fn is_finite(&self) -> bool {
+        let bytes = self.bytes();
+        match self.dtype {
+            DataType::F32 => chunks(bytes).all(|&b| f32::from_le_bytes(b).is_finite()),
+            DataType::F64 => chunks(bytes).all(|&b| f64::from_le_bytes(b).is_finite()),
+            _ => false,
+        }
+    }
+
     /// The bytes, checked against the dimensions.
     ///
     /// # Errors

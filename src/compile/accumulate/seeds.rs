@@ -19,6 +19,8 @@ pub struct Chosen<'e> {
     /// Which neurons: none for all, `[K]` for every sample, or `[N, K]`.
     pub indices: Option<Expr<'e>>,
     per_sample: bool,
+    /// Whether every index is known to count from the front.
+    from_front: bool,
     /// How many neurons of the layer are chosen, where that is known.
     among: Option<i64>,
     in_block: bool,
@@ -43,14 +45,33 @@ pub fn choose<'e>(e: &'e Emit, layer: &Layer, samples: Option<&Samples>) -> Chos
     let among = plan::chosen_count(layer).filter(|_| layer.neurons != Neurons::Runtime);
     let listed = |indices: Expr<'e>, count: Dim| {
         let activity = flat.gather(indices, 1).assume(&[batch.clone(), count.clone()]);
+        let from_front = indices.as_ints().is_some_and(|list| list.iter().all(|&i| i >= 0));
         let (indices, samples) = (Some(indices), batch.clone());
-        Chosen { count, samples, activity, indices, per_sample: false, among, in_block: false }
+        Chosen {
+            count,
+            samples,
+            activity,
+            indices,
+            per_sample: false,
+            from_front,
+            among,
+            in_block: false,
+        }
     };
     match &layer.neurons {
         Neurons::All => {
-            let (count, samples, activity) = (all, batch, flat);
-            let indices = None;
-            Chosen { count, samples, activity, indices, per_sample: false, among, in_block: false }
+            let (count, samples) = (all, batch);
+            let (indices, per_sample, from_front) = (None, false, true);
+            Chosen {
+                count,
+                samples,
+                activity: flat,
+                indices,
+                per_sample,
+                from_front,
+                among,
+                in_block: false,
+            }
         }
         Neurons::List(list) => listed(e.ints(list), Dim::Value(list.len() as i32)),
         Neurons::Runtime => {
@@ -65,8 +86,17 @@ pub fn choose<'e>(e: &'e Emit, layer: &Layer, samples: Option<&Samples>) -> Chos
             let top = e.node("TopK", &[Some(flat.id), Some(k.id)], &[("axis", 1.into())], 2);
             let dims = [batch.clone(), count.clone()];
             let (activity, indices) = (top[0].assume(&dims), Some(top[1].assume(&dims)));
-            let samples = batch;
-            Chosen { count, samples, activity, indices, per_sample: true, among, in_block: false }
+            let (samples, per_sample, from_front) = (batch, true, true);
+            Chosen {
+                count,
+                samples,
+                activity,
+                indices,
+                per_sample,
+                from_front,
+                among,
+                in_block: false,
+            }
         }
     }
 }
@@ -89,6 +119,7 @@ impl<'e> Chosen<'e> {
             activity: part("activity", self.activity),
             indices: Some(indices),
             per_sample: self.per_sample,
+            from_front: self.from_front,
             among: self.among,
             in_block: true,
             count,
@@ -108,7 +139,7 @@ impl<'e> Chosen<'e> {
         let numbers = match self.indices {
             None => e.range(&size).reshape(&[size.clone(), one]),
             Some(indices) if self.per_sample => indices.transpose(&[1, 0]),
-            Some(indices) => nonnegative(indices, &size).reshape(&[self.count.clone(), one]),
+            Some(indices) => self.counted(indices, &size).reshape(&[self.count.clone(), one]),
         };
         let counts: Vec<i64> = var.dims[2..].iter().map(|d| fixed(d).unwrap_or(1)).collect();
         let mut rest = numbers;
@@ -122,6 +153,16 @@ impl<'e> Chosen<'e> {
         let crowded = self.among.is_some_and(|chosen| chosen > counts.iter().product());
         let whole = self.indices.is_none();
         (Place { e, count, samples, positions, counts, crowded, whole }, rest)
+    }
+
+    /// Indices that count from the end, which Gather knows and a comparison does not, counted from the
+    /// front.
+    fn counted(&self, indices: Expr<'e>, size: &Dim) -> Expr<'e> {
+        if self.from_front {
+            return indices;
+        }
+        let shifted = indices + indices.e.extent(size);
+        shifted.where_(indices.binary("Less", indices.e.int(0)), indices)
     }
 
     /// One-hot cotangents `[K, ..dims]` of the layer's variable, 1 at the neuron in every sample.
@@ -145,7 +186,7 @@ impl<'e> Chosen<'e> {
             }
             Some(indices) => {
                 let dims = [self.count.clone(), one.clone(), one.clone()];
-                (nonnegative(indices, &size).reshape(&dims), one.clone())
+                (self.counted(indices, &size).reshape(&dims), one.clone())
             }
         };
         let hot = wanted.binary("Equal", range).indicator(var.dtype);
@@ -189,14 +230,4 @@ impl<'e> Chosen<'e> {
         };
         picked.assume(&target)
     }
-}
-
-/// Indices that count from the end, which Gather knows and a comparison does not, counted from the
-/// front.
-fn nonnegative<'e>(indices: Expr<'e>, size: &Dim) -> Expr<'e> {
-    if indices.as_ints().is_some_and(|list| list.iter().all(|&i| i >= 0)) {
-        return indices;
-    }
-    let shifted = indices + indices.e.extent(size);
-    shifted.where_(indices.binary("Less", indices.e.int(0)), indices)
 }

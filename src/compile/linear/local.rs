@@ -412,31 +412,60 @@ impl<'e> Place<'e> {
     /// whose columns are zero for what lies outside.
     pub fn embed(&self, patch: Patch<'e>, windows: &[Span], var: &Var) -> Expr<'e> {
         let patch = self.all_neurons(self.all_channels(patch, var));
-        let mut x = patch.value;
-        for (axis, (&window, size)) in windows.iter().zip(sizes(var)).enumerate() {
-            x = self.spread(x, axis, window, size);
+        let sizes = sizes(var);
+        let axes = windows.iter().zip(&sizes).enumerate();
+        let (wide, groups): (Vec<Span>, Vec<i64>) =
+            axes.map(|(axis, (&window, &size))| self.grouped(axis, window, size)).unzip();
+        let mut x = self.widened(patch, windows, &wide).value;
+        // Groups of the last axis are cheapest while the other axes are short.
+        let mut order: Vec<usize> = (0..wide.len()).collect();
+        if groups.last().is_some_and(|&group| group > 1) {
+            order.reverse();
+        }
+        for axis in order {
+            x = self.spread(x, axis, wide[axis], (sizes[axis], groups[axis]));
         }
         x.expand(&var.seeded(&self.count))
     }
 
-    /// `[K, n, C, …, length, …]` with the windows of one axis in their places among zeros.
-    fn spread(&self, x: Expr<'e>, axis: usize, span: Span, size: i64) -> Expr<'e> {
+    /// The window in groups of elements that come to lie together, and their size: windows a multiple of `g`
+    /// apart, widened to begin and end at multiples of `g`, move by whole groups of `g`.
+    fn grouped(&self, axis: usize, span: Span, size: i64) -> (Span, i64) {
+        let group = common_divisor(span.stride, size);
+        let small = span.length.saturating_mul(size) < MATRIX;
+        if span.stride == 0 || group <= 1 || small || self.is_all(span, axis, size) {
+            return (span, 1);
+        }
+        let before = span.start.rem_euclid(group);
+        let length = (before + span.length + group - 1) / group * group;
+        (Span { start: span.start - before, length, ..span }, group)
+    }
+
+    /// `[K, n, C, …, length, …]` with the windows of one axis, in groups of `group`, in their places among
+    /// zeros.
+    fn spread(&self, x: Expr<'e>, axis: usize, span: Span, (size, group): (i64, i64)) -> Expr<'e> {
         if self.is_all(span, axis, size) {
             return x;
         }
+        let whole = Dim::Value(size as i32);
+        let size = size / group;
+        let [stride, start, length] = [span.stride, span.start, span.length].map(|n| n / group);
+        let span = Span { stride, start, length };
         let (one, wide) = (Dim::Value(1), Dim::Value(size as i32));
         let places = self.coordinates(axis, span, None);
         let range = self.e.range(&wide);
         let at = places.dims();
         let mut dims = x.dims();
-        let (before, after) =
-            (self.e.product(&dims[2..axis + 3]), self.e.product(&dims[axis + 4..]));
+        let inner =
+            std::iter::once(Dim::Value(group as i32)).chain(dims[axis + 4..].iter().cloned());
+        let after = self.e.product(&inner.collect::<Vec<_>>());
+        let before = self.e.product(&dims[2..axis + 3]);
         let [k, n] = [dims[0].clone(), dims[1].clone()];
         let matrix = |range: Expr<'e>, shape: &[Dim]| {
             let shape: Vec<Dim> = at[..2].iter().chain(shape).cloned().collect();
             places.reshape(&shape).binary("Equal", range).indicator(x.dtype())
         };
-        let placed = if axis + 4 == dims.len() {
+        let placed = if group == 1 && axis + 4 == dims.len() {
             let rows = x.reshape(&[k, n, before, at[2].clone()]);
             rows.binary("MatMul", matrix(range, &[at[2].clone(), one]))
         } else {
@@ -445,9 +474,18 @@ impl<'e> Place<'e> {
             matrix(range, &[one.clone(), one, at[2].clone()]).binary("MatMul", rows)
         };
         dims[1] = placed.dims()[1].clone();
-        dims[axis + 3] = wide;
+        dims[axis + 3] = whole;
         placed.reshape(&dims)
     }
+}
+
+/// The fewest elements of a matrix that places windows for which groups pay: runtimes take longer to begin
+/// many small products than to compute one of that size.
+const MATRIX: i64 = 1 << 14;
+
+/// The greatest common divisor of numbers that are not negative.
+fn common_divisor(a: i64, b: i64) -> i64 {
+    if b == 0 { a } else { common_divisor(b, a % b) }
 }
 
 /// The sizes of the spatial axes.

@@ -41,6 +41,36 @@ fn replace(graph: &mut Graph, id: NodeId, value: ValueId) -> bool {
     graph.replace_uses(output, value)
 }
 
+/// Identity(x) under an output's name is x under that name, where nothing else reads the emitted x.
+pub fn name_outputs(graph: &mut Graph, kept: &HashSet<NodeId>) {
+    for output in graph.outputs.clone() {
+        let Some((copy, source, maker)) = only_copied(graph, kept, output) else { continue };
+        let place = graph.node(maker).outputs.iter().position(|y| *y == Some(source));
+        let Some(place) = place else { continue };
+        graph.remove_node(copy);
+        graph.set_output(maker, place, output);
+        // A node named after a value that is gone would share its name with one emitted later.
+        let name = graph.value(output).name.clone();
+        if graph.node(maker).name == graph.value(source).name {
+            graph.node_mut(maker).name = name;
+        }
+        graph.remove_value(source);
+    }
+}
+
+/// The Identity that gives an output, what it alone reads, and the emitted node that computes that.
+fn only_copied(
+    graph: &Graph,
+    kept: &HashSet<NodeId>,
+    output: ValueId,
+) -> Option<(NodeId, ValueId, NodeId)> {
+    let copy = graph.producer(output).filter(|id| !kept.contains(id))?;
+    let source = graph.node(copy).input(0).filter(|_| graph.node(copy).is("Identity"))?;
+    let maker = graph.producer(source).filter(|id| !kept.contains(id))?;
+    let alone = graph.consumers(source).len() == 1 && !graph.outputs.contains(&source);
+    alone.then_some((copy, source, maker))
+}
+
 /// Two nodes of the same operator, inputs and attributes have the same outputs.
 fn merge_equal(graph: &mut Graph, kept: &HashSet<NodeId>) -> bool {
     let mut seen = Alike::default();

@@ -1,13 +1,18 @@
 use std::collections::HashSet;
 
-use super::simplify;
+use super::{name_outputs, simplify};
 use crate::compile::infer::infer;
-use crate::graph::{Graph, ValueId};
+use crate::graph::{Graph, NodeId, ValueId};
 use crate::onnx::text::parse_graph;
 
 /// What the graph of `nodes` from x and w to `outputs` becomes, a line a node; nodes whose first
 /// output begins with m are the model's own, the others are emitted.
 fn simplified(outputs: &str, nodes: &str) -> String {
+    rewritten(outputs, nodes, simplify)
+}
+
+/// [`simplified`] by another rewrite.
+fn rewritten(outputs: &str, nodes: &str, rewrite: fn(&mut Graph, &HashSet<NodeId>)) -> String {
     let constants = "float one = {1.0}, float[1] wide = {1.0}, float two = {2.0},
         int64[2] square = {3,2}, int64[1] all = {-1}, int64[2] back = {2,3}, int64[2] copy = {0,-1},
         int64[3] copy3 = {0,2,1}, int64[3] tail = {0,0,4}, int64[4] copies = {0,0,2,2},
@@ -25,7 +30,7 @@ fn simplified(outputs: &str, nodes: &str) -> String {
         .filter(|(_, node)| node.output(0).is_some_and(|y| own(&graph, &y)))
         .map(|(id, _)| id)
         .collect();
-    simplify(&mut graph, &kept);
+    rewrite(&mut graph, &kept);
     show(&graph)
 }
 
@@ -231,4 +236,19 @@ fn element_wise_of_a_reshape_that_stays() {
         "a = Reshape (x, square) b = Mul (a, tall_row) y = Exp (b)",
         "a=Reshape(x,square) b=Mul(a,tall_row) y=Exp(b)",
     );
+}
+
+#[test]
+fn outputs_are_named_where_they_are_computed() {
+    let named = |outputs: &str, nodes: &str| rewritten(outputs, nodes, name_outputs);
+    assert_eq!(named("float[A] y", "a = Exp (x) y = Identity (a)"), "y=Exp(x)");
+    let parts = "a, b = Split <axis=1> (x, widths) y = Identity (b) z = Exp (a)";
+    assert_eq!(named("float[A] y, float[B] z", parts), "a,y=Split(x,widths) z=Exp(a)");
+    // Something else reads it, it is an output too, or it is the model's own.
+    let read = "a = Exp (x) y = Identity (a) z = Sin (a)";
+    assert_eq!(named("float[A] y, float[B] z", read), "a=Exp(x) y=Identity(a) z=Sin(a)");
+    let output = "a = Exp (x) y = Identity (a)";
+    assert_eq!(named("float[A] y, float[B] a", output), "a=Exp(x) y=Identity(a)");
+    assert_eq!(named("float[A] y", "m = Exp (x) y = Identity (m)"), "m=Exp(x) y=Identity(m)");
+    assert_eq!(named("float[A] y", "y = Identity (x)"), "y=Identity(x)");
 }

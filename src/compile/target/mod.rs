@@ -1,11 +1,13 @@
 //! What runtimes need said otherwise.
 //!
 //! Each lowering is a rewrite of emitted nodes that keeps every value, with the fault of the runtime that
-//! it goes around. The model's own nodes are never touched: a runtime that can't run them can't run the
+//! it goes around, or with what that runtime alone has one operator for. The model's own nodes are never touched: a runtime that can't run them can't run the
 //! model.
 
+mod flip;
 mod kernels;
 mod loops;
+mod unpool;
 mod views;
 
 use std::collections::HashSet;
@@ -33,10 +35,12 @@ pub enum Target {
 type Rewrite = fn(&mut Graph, &HashSet<NodeId>);
 
 /// Which targets need which rewrite.
-const LOWERINGS: [(&[Target], Rewrite); 3] = [
+const LOWERINGS: [(&[Target], Rewrite); 5] = [
     (&[Target::Any, Target::OpenVino], kernels::separate),
     (&[Target::Any, Target::OpenVino], views::reshape_first),
     (&[Target::OpenVino], loops::instead_of_scans),
+    (&[Target::OnnxRuntime], unpool::unpool),
+    (&[Target::OnnxRuntime], flip::flip_at_once),
 ];
 
 /// Operators that a target lacks.

@@ -205,3 +205,87 @@ fn what_a_target_lacks_is_told_and_not_refused() {
     assert_eq!(told(Target::Tract), ["Unique"]);
     assert!(told(Target::OnnxRuntime).is_empty() && told(Target::Any).is_empty());
 }
+
+/// The nodes of an operator, those in subgraphs too.
+fn everywhere(model: &Model, op: &str) -> usize {
+    onnx::text::print_full(model).matches(&format!(" {op} ")).count()
+}
+
+/// Asserts that ONNX Runtime computes the same for it as for every runtime.
+#[track_caller]
+fn same_in_onnxruntime(model: &Model, asked: &dyn Fn(Target) -> Options, dims: &[usize]) {
+    let [any, own] = [Target::Any, Target::OnnxRuntime].map(|target| {
+        let bytes = onnx::to_bytes(&lowered(model, &asked(target))).expect("it is encoded");
+        in_onnxruntime(&bytes, ("x", dims), DataType::F32, &points(dims))
+    });
+    let own: HashMap<_, _> = own.into_iter().collect();
+    any.iter().for_each(|(name, array)| same(name, array, &own[name]));
+}
+
+#[test]
+fn onnxruntime_flips_a_kernel_in_one_node() {
+    let network = |kernel: &str, space: &str, weights: &str| {
+        let pads = vec!["1"; 2 * kernel.split(',').count()].join(",");
+        let places = |(n, k): (&str, &str)| {
+            let [n, k] = [n, k].map(|number| number.parse::<usize>().expect("a number"));
+            n + 3 - k
+        };
+        let units = 2 * space.split(',').zip(kernel.split(',')).map(places).product::<usize>();
+        model(&format!(
+            "(float[1,32,{space}] x) => (float[1,3] y) <float[2,32,{kernel}] w = {{{weights}}}, \
+             float[{units},3] u = {{{}}}> {{ a = Conv <pads = [{pads}]> (x, w) r = Relu (a) \
+             f = Flatten (r) y = MatMul (f, u) }}",
+            numbers(3 * units)
+        ))
+    };
+    for (kernel, space, dims) in [
+        ("3", "5", &[1, 32, 5][..]),
+        ("3,3", "5,4", &[1, 32, 5, 4]),
+        ("2,3,3", "3,4,3", &[1, 32, 3, 4, 3]),
+    ] {
+        let count: usize = kernel.split(',').map(|n| n.parse::<usize>().unwrap()).product();
+        let found = network(kernel, space, &numbers(64 * count));
+        let blocked = |block: Option<i64>| {
+            move |target| {
+                let mut asked = options(target);
+                asked.limits.block = block;
+                asked
+            }
+        };
+        for block in [None, Some(2)] {
+            for target in TARGETS {
+                let wanted = usize::from(target == Target::OnnxRuntime);
+                let lowered = lowered(&found, &blocked(block)(target));
+                assert_eq!(everywhere(&lowered, "Einsum"), wanted, "{kernel} {target:?}");
+            }
+            same_in_onnxruntime(&found, &blocked(block), dims);
+        }
+        // 0·∞ is no number.
+        let infinite = numbers(64 * count - 1) + ",-inf";
+        let lowered =
+            lowered(&network(kernel, space, &infinite), &blocked(None)(Target::OnnxRuntime));
+        assert_eq!(everywhere(&lowered, "Einsum"), 0, "{kernel}");
+    }
+}
+
+#[test]
+fn onnxruntime_puts_values_where_winners_are() {
+    let pooled = |kernel: i64, float: &str| {
+        let pool = format!("MaxPool <kernel_shape = [{kernel},2], strides = [2,2]>");
+        let rows = (5 - kernel) / 2 + 1;
+        model(&format!(
+            "({float}[1,2,5,6] x) => ({float}[1,4] y) <{float}[{},4] w = {{{}}}> \
+             {{ r = Relu (x) p = {pool} (r) f = Flatten (p) y = MatMul (f, w) }}",
+            rows * 6,
+            numbers(rows as usize * 24)
+        ))
+    };
+    for target in TARGETS {
+        let unpoolings = |model| everywhere(&lowered(&model, &options(target)), "MaxUnpool");
+        assert_eq!(unpoolings(pooled(2, "float")), usize::from(target == Target::OnnxRuntime));
+        // Windows that overlap add to what others have put there.
+        assert_eq!(unpoolings(pooled(3, "float")), 0, "{target:?}");
+        assert_eq!(unpoolings(pooled(2, "double")), 0, "the operator knows float32 only");
+    }
+    same_in_onnxruntime(&pooled(2, "float"), &options, &[1, 2, 5, 6]);
+}

@@ -256,3 +256,50 @@ fn of_heavy_weights_are_larger() {
     let (light, heavy) = (block(2), block(128));
     assert!(light < heavy && heavy < 300, "{light} {heavy}");
 }
+
+/// Of one sample, the body of a Scan gives what computes the rows, and takes no part that it does not read.
+#[test]
+fn what_the_body_gives_and_takes() {
+    let numbers: Vec<String> = values(240).iter().map(f64::to_string).collect();
+    let constants = format!("{WEIGHTS} = {{{}}}", numbers.join(","));
+    let nodes = "h = Conv <pads=[1,1,1,1],strides=[2,2]> (x, w, b) r = Relu (h) f = Flatten (r) \
+                 y = MatMul (f, a)";
+    let network = model("double[1,2,8,8]", "double[1,5]", &constants, nodes);
+    let augmented = |emit: &[Quantity], block: Option<i64>| {
+        let mut options = options(Batch::Axis(0), Direction::Reverse);
+        options.emit = emit.to_vec();
+        options.limits.block = block;
+        transform(network.clone(), &options).unwrap_or_else(|error| panic!("{error}")).0
+    };
+    let outputs = |model: &Model| run(model, &[1, 2, 8, 8], DataType::F64, &values(128));
+    for (emit, parts) in [(&[Quantity::Weights][..], 1), (&[Quantity::Icd], 2)] {
+        let (whole, blocked) = (augmented(emit, None), augmented(emit, Some(2)));
+        let (_, scan) = blocked.graph.nodes().find(|(_, node)| node.is("Scan")).expect("a Scan");
+        assert_eq!(scan.int("num_scan_inputs").unwrap(), Some(parts), "{emit:?}");
+        let body = scan.subgraphs().next().expect("a body");
+        let last = body.producer(body.outputs[0]).map(|id| body.node(id).op.as_str());
+        assert!(last.is_some_and(|op| !matches!(op, "Reshape" | "Identity")), "{emit:?}: {last:?}");
+        let (found, wanted) = (outputs(&blocked), outputs(&whole));
+        for (name, wanted) in &wanted {
+            assert_eq!(found[name].shape(), wanted.shape(), "{name}");
+            let pairs = flat(&found[name]).into_iter().zip(flat(wanted));
+            assert!(pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max) < 1e-12, "{name}");
+        }
+    }
+}
+
+/// Numbers given at run time may count from the end; those of a block never do.
+#[test]
+fn only_numbers_that_may_count_from_the_end_are_looked_at() {
+    let looked_at = |neurons: &str, block| {
+        let mut options = options(Batch::Axis(0), Direction::Reverse);
+        options.neurons = Some(neurons.parse().expect("a choice"));
+        options.emit = vec![Quantity::Weights];
+        options.limits.block = block;
+        let (model, _) = transform(network(Batch::Axis(0)), &options).expect("it is transformed");
+        onnx::text::print_full(&model).contains(" Where ")
+    };
+    assert!(
+        !looked_at("all", Some(2)) && !looked_at("0,2,4", Some(2)) && looked_at("runtime", None)
+    );
+}

@@ -75,6 +75,14 @@ fn slopes_of_branches_join() {
     let branches = "r = Relu (x) h = Mul (x, c) j = Concat <axis=1> (r, h)";
     steps(&format!("{branches} y = MaxPool <kernel_shape=[2,2]> (j)"), "Concat Winners");
     steps(&format!("{branches} y = Tanh (j)"), "Concat Scale");
+    // The sign of what is joined is that of all parts.
+    let ends = "h = Conv <pads=[1,1,1,1]> (x, w) r = Relu (h) g = Conv <pads=[1,1,1,1]> (x, w, b) u = Relu (g)";
+    let pooled = "y = AveragePool <kernel_shape=[2,2]> (j)";
+    let joined = "Conv Conv Concat Scale WindowSums Scale";
+    steps(&format!("{ends} j = Concat <axis=1> (r, u) {pooled}"), joined);
+    // One part has another sign than what is joined, or none.
+    let apart = "Conv Scale Conv Scale Concat WindowSums Scale";
+    steps(&format!("{ends} o = Mul (u, c) j = Concat <axis=1> (r, o) {pooled}"), apart);
     // Nothing would be gained.
     steps(
         &format!("{branches} y = AveragePool <kernel_shape=[2,2]> (j)"),

@@ -321,3 +321,34 @@ fn fully_connected_rows_are_taken_from_the_weights() {
     let products = augmented.graph.nodes().filter(|(_, n)| n.is("MatMul") || n.is("Gemm")).count();
     assert!(products < 6, "{products} products");
 }
+
+/// Large windows are placed in groups of elements: every row is the kernel at its place.
+#[test]
+fn large_windows_come_to_lie_where_they_belong() {
+    let numbers = values(64 * 64);
+    let list: Vec<String> = numbers.iter().map(f64::to_string).collect();
+    let kernel = format!("double[1,1,64,64] k = {{{}}}", list.join(","));
+    for (strides, begin) in [([32, 48], [0, 0]), ([64, 24], [7, 19]), ([5, 64], [0, 33])] {
+        let pads = format!("[{},{},0,40]", begin[0], begin[1]);
+        let nodes =
+            format!("y = Conv <strides=[{},{}],pads={pads}> (x, k)", strides[0], strides[1]);
+        let model = model("double[1,1,256,288]", "double[1,1,H,W]", &kernel, &nodes);
+        let (augmented, summary) = chosen(&model, "all", Road::Windows);
+        let input = crate::compile::linear::VarId(0);
+        assert!(summary.plan.sights[0].windows(input).is_some(), "{nodes}");
+        let dims = [1, 1, 256, 288];
+        let outputs = run(&augmented, &dims, DataType::F64, &values(256 * 288));
+        let rows = &outputs["slp/l/weights"];
+        let columns = (288 + begin[1] + 40 - 64) / strides[1] + 1;
+        for (neuron, row) in flat(rows).chunks(256 * 288).enumerate() {
+            let (top, left) = (neuron / columns * strides[0], neuron % columns * strides[1]);
+            let wanted = |i: usize| {
+                let (y, x) = (i / 288 + begin[0], i % 288 + begin[1]);
+                let inside = (top..top + 64).contains(&y) && (left..left + 64).contains(&x);
+                if inside { numbers[(y - top) * 64 + x - left] } else { 0.0 }
+            };
+            let equal = row.iter().enumerate().all(|(i, &found)| found == wanted(i));
+            assert!(equal, "{nodes}: neuron {neuron}");
+        }
+    }
+}
