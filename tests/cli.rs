@@ -139,10 +139,29 @@ fn many_neurons_must_be_asked_for_and_memory_is_kept() {
     let output = room.path().join("o.onnx");
     let output = output.to_str().unwrap();
     let common = ["transform", DIGITS, "-o", output, "--layer", conv1];
-    says(&fails(2, &common), &["36864 neurons", "--neurons"]);
+    // Three maps of 784 numbers for each neuron.
+    says(&fails(2, &common), &["36864 neurons", "346.8 MB", "--neurons"]);
     let error = fails(2, &[&common[..], &["--neurons", "all", "--memory", "10M"]].concat());
     says(&error, &["--memory", "36864", "10.5 MB"]);
     assert_eq!(fs::read_dir(&room).unwrap().count(), 0);
+}
+
+#[test]
+fn the_plan_tells_directions_colours_and_blocks() {
+    let room = tempfile::tempdir().unwrap();
+    let output = room.path().join("o.onnx");
+    let output = output.to_str().unwrap();
+    let common = ["transform", DIGITS, "-o", output, "--emit", "weights", "--neurons", "all"];
+    let told = |options: &[&str]| done(&[&common[..], options].concat());
+    let conv = told(&["--layer", "#3", "--direction", "forward", "--block", "64"]);
+    says(
+        &conv,
+        &["forward (seeds: reverse 4096, forward 196 colours)", "49 seeds at a time", "64 of"],
+    );
+    let all = told(&["--layer", "all", "--explain"]);
+    says(&all, &["forward to /conv1", "reverse from the others", "colours)", "s in both"]);
+    let json = told(&["--layer", "all", "--json"]);
+    says(&json, &["\"direction\":\"mixed\"", "\"coloured\":true"]);
 }
 
 #[test]

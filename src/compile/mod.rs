@@ -203,11 +203,12 @@ fn resolve_layers(
     }
     let values: Vec<ValueId> = wanted.iter().map(|(_, value, _)| *value).collect();
     let axis = select::batch_axis(graph, input, &values, options.batch)?;
+    let row = row_bytes(graph, input, axis, options);
     let mut aliases = HashSet::new();
     wanted
         .into_iter()
         .map(|(alias, value, enters)| {
-            let layer = resolve_layer(graph, path, alias, value, axis, options)?;
+            let layer = resolve_layer(graph, path, alias, value, (axis, row), options)?;
             if !aliases.insert(layer.alias.clone()) {
                 return Err(Error::request(format!("two layers are called '{}'", layer.alias))
                     .help("give one an alias: --layer ALIAS=WHAT"));
@@ -222,7 +223,7 @@ fn resolve_layer(
     path: &Path,
     alias: Option<String>,
     value: ValueId,
-    axis: Option<usize>,
+    (axis, row): (Option<usize>, f64),
     options: &Options,
 ) -> Result<Layer> {
     let it = graph.value(value);
@@ -247,20 +248,34 @@ fn resolve_layer(
     }
     let neurons = match &options.neurons {
         Some(choice) => choice.resolve(&dims).map_err(at)?,
-        None => default_neurons(&dims).map_err(at)?,
+        None => default_neurons(&dims, row).map_err(at)?,
     };
     let alias = alias.unwrap_or_else(|| it.name.clone());
     Ok(Layer { alias, value, input_batch: axis, dims, neurons })
 }
 
-/// All neurons, where there are few enough.
-fn default_neurons(dims: &[crate::graph::Dim]) -> Result<Neurons> {
+/// The bytes of one neuron's outputs of a row's size.
+fn row_bytes(graph: &Graph, input: ValueId, axis: Option<usize>, options: &Options) -> f64 {
+    let value = graph.value(input);
+    let mut dims = value.dims().unwrap_or_default();
+    if let Some(axis) = axis.filter(|&axis| axis < dims.len()) {
+        dims.remove(axis);
+    }
+    let rows = options.emit.iter().filter(|q| q.is_row()).count().max(1);
+    let bits = value.dtype.map_or(32, |dtype| dtype.bits());
+    options.limits.assumed.elements(&dims) * rows as f64 * bits as f64 / 8.0
+}
+
+/// All neurons, where there are few enough; `row` is how many bytes the outputs of one take.
+fn default_neurons(dims: &[crate::graph::Dim], row: f64) -> Result<Neurons> {
     let help =
         "choose with --neurons: all, top:K, a list such as 3,17,40..49 or [12,:,:], or runtime";
     match select::neuron_count(dims) {
         Some(count) if count <= select::MOST_BY_DEFAULT => Ok(Neurons::All),
         Some(count) => Err(Error::request(format!(
-            "the layer has {count} neurons, more than are taken without being asked for"
+            "the layer has {count} neurons, more than are taken without being asked for: what they give \
+             would be {} for each sample",
+            plan::bytes((count as f64 * row) as u64)
         ))
         .help(help)),
         None => {
