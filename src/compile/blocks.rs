@@ -282,9 +282,16 @@ fn hand_out(body: &mut Graph, index: usize, reshaped: bool) -> Vec<Dim> {
         let Some((maker, source)) = source else {
             return body.value(output).dims().unwrap_or_default();
         };
+        let read: Vec<ValueId> = body.node(maker).inputs.iter().flatten().copied().collect();
         body.outputs[index] = source;
         body.remove_node(maker);
         body.remove_value(output);
+        for value in read {
+            let given = body.inputs.contains(&value) || body.producer(value).is_some();
+            if !given && !body.is_used(value) {
+                body.remove_value(value);
+            }
+        }
     }
 }
 

@@ -208,7 +208,7 @@ impl Estimate {
         let left = allowed - self.outputs() - ahead.kept();
         let most = match asked {
             Some(asked) => asked,
-            None if need * count as f64 <= AT_ONCE.min(left) => return None,
+            None if need * count as f64 <= BEYOND_CACHE.min(left) => return None,
             None => ((WORKING_SET.min(left) / need) as i64).max(1),
         };
         (most < count).then(|| even(count, most))

@@ -29,7 +29,8 @@ fn augmented(layers: &[&str], neurons: &str, block: Option<i64>, batch: Batch) -
     transform(network(batch), &options).unwrap_or_else(|error| panic!("{error}")).0
 }
 
-/// The number of Scans, in whose bodies nothing has the name of a value around it, as ONNX demands.
+/// The number of Scans, whose bodies read every constant and capture, and where nothing has the name of a value
+/// around it, as ONNX demands.
 fn scans(model: &Model) -> usize {
     let graph = &model.graph;
     let scans: Vec<_> = graph.nodes().filter(|(_, node)| node.is("Scan")).collect();
@@ -38,6 +39,10 @@ fn scans(model: &Model) -> usize {
         for (_, value) in body.values().filter(|(id, _)| body.producer(*id).is_some()) {
             let around = graph.find(&value.name).filter(|id| !graph.outputs.contains(id));
             assert!(around.is_none(), "{} is a value inside and around", value.name);
+        }
+        for (id, value) in body.values().filter(|(id, _)| !body.inputs.contains(id)) {
+            let read = body.is_used(id) || body.outputs.contains(&id);
+            assert!(read, "nothing reads {}", value.name);
         }
     }
     scans.len()
