@@ -112,9 +112,7 @@ impl Case {
         }
         let model = converted(&made.model, DataType::F64, precision.dtype);
         let model = converted(&model, precision.dtype, DataType::F64);
-        let mut case = Self { model, precision, request, inputs };
-        case.leave_kinks(&mut random);
-        case
+        Self { model, precision, request, inputs }
     }
 
     /// Takes other samples for those within rounding of a kink, as far as there are any.
@@ -157,30 +155,36 @@ impl Case {
         run(&to_bytes(&model).unwrap(), &Setup::default(), &inputs)
     }
 
-    /// Every road's differences from the truth, and how many roads there are.
-    fn check(&self, targets: &[Target]) -> (Vec<String>, usize) {
+    /// Every road's differences from the truth, and what was compared.
+    fn check(&self, targets: &[Target]) -> (Vec<String>, Count) {
         let Precision { dtype, truth, rounding, .. } = self.precision;
         let model = converted(&self.model, DataType::F64, dtype);
         let mut roads = roads(&model, &self.request, true, targets);
+        let mut count = Count { graphs: 1, ..Count::default() };
         if self.is_foreign() {
+            count.foreign = 1;
             roads.retain(|road| road.setup.backend == Backend::Tract);
         }
         if truth == dtype {
             roads.remove(0);
         }
         let plain = self.reversed(&self.request, truth);
-        let (mut wrong, mut compared) = (Vec::new(), 0);
+        let mut wrong = Vec::new();
         for Road { name, model, setup } in roads {
             let found = match try_run(&to_bytes(&model).unwrap(), &setup, &self.inputs) {
                 Ok(found) => found,
                 Err(error) if self.miscounted(&error) => continue,
                 Err(error) => panic!("{name} in {}: {error}", setup.backend),
             };
-            compared += 1;
+            count.comparisons += 1;
             let list = differences(&found, &plain, rounding).into_iter();
             wrong.extend(list.map(|text| format!("{name} in {}: {text}", setup.backend)));
         }
-        (wrong, compared)
+        if !wrong.is_empty() && self.radii().iter().any(|&radius| radius < self.precision.near) {
+            count.kinks = 1;
+            wrong.clear();
+        }
+        (wrong, count)
     }
 
     /// Whether ONNX Runtime refuses the graph itself or computes something else, as it does dilated
@@ -205,25 +209,24 @@ impl Case {
 }
 
 /// Tries a graph; an error tells the seed and shows the graph.
-pub fn try_seed(seed: u64, precision: Precision) -> Result<Count, String> {
-    let case = Case::new(seed, precision);
+fn try_seed(seed: u64, precision: Precision) -> Result<Count, String> {
+    let mut case = Case::new(seed, precision);
     // In the short form each graph is for one of the targets that are not the default.
     let one = 1 + seed as usize % (TARGETS.len() - 1);
     let targets = if long() { TARGETS.to_vec() } else { vec![TARGETS[one]] };
     let work = AssertUnwindSafe(|| {
-        let (wrong, comparisons) = case.check(&targets);
-        let near = !wrong.is_empty() && case.radii().iter().any(|&r| r < precision.near);
-        if near { (Vec::new(), comparisons, true) } else { (wrong, comparisons, false) }
+        case.leave_kinks(&mut Random::new(!seed));
+        case.check(&targets)
     });
-    let (wrong, comparisons, near) = catch_unwind(work).unwrap_or_else(|panic| {
-        (vec![panic.downcast_ref::<String>().cloned().unwrap_or_default()], 0, false)
+    let (wrong, count) = catch_unwind(work).unwrap_or_else(|panic| {
+        let told = panic.downcast_ref::<String>().cloned();
+        (vec![told.unwrap_or_else(|| "it panicked".to_owned())], Count::default())
     });
-    if !wrong.is_empty() {
-        let graph = text::print_full(&case.model);
-        return Err(format!("SLPC_SEED={seed}:\n{}\n{graph}", wrong.join("\n")));
+    if wrong.is_empty() {
+        return Ok(count);
     }
-    let foreign = usize::from(comparisons < 5);
-    Ok(Count { graphs: 1, comparisons, kinks: usize::from(near), foreign })
+    let graph = text::print_full(&case.model);
+    Err(format!("SLPC_SEED={seed}:\n{}\n{graph}", wrong.join("\n")))
 }
 
 /// Tries the graphs of these seeds, on every processor; tells what became of them, and of each that
