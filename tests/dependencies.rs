@@ -1,6 +1,8 @@
 //! What the program is built of: licences that fit its own, crates.io alone, and no crate that needs a
-//! newer Rust than the one promised. Read from `cargo metadata`, offline.
+//! newer Rust than the one promised. Read from `cargo metadata`, offline. What is fuzzed is built of the
+//! same.
 
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
@@ -104,4 +106,54 @@ fn no_crate_needs_a_newer_rust_than_is_promised() {
         let fits = needed.is_none_or(|needed| number(needed) <= promised);
         assert!(fits, "{} needs Rust {needed:?}, {promised:?} is promised", text(package, "name"));
     }
+}
+
+/// The lines under `[dependencies]`, each with the crate's name in front.
+fn dependencies(manifest: &str) -> Vec<(String, String)> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(manifest);
+    let text = fs::read_to_string(path).unwrap();
+    let (_, rest) = text.split_once("\n[dependencies]\n").unwrap();
+    let lines = rest.lines().take_while(|line| !line.starts_with('['));
+    let parts = lines.filter_map(|line| line.split_once(" = "));
+    parts.map(|(name, what)| (name.to_owned(), what.to_owned())).collect()
+}
+
+/// The text of a source file, or of all below a folder, but for tests.
+fn sources(path: &Path) -> String {
+    if ["tests", "tests.rs", "testing"].iter().any(|name| path.ends_with(name)) {
+        return String::new();
+    }
+    if path.is_file() {
+        let text = fs::read_to_string(path).unwrap();
+        let end = text.find("#[cfg(test)]\nmod tests {").unwrap_or(text.len());
+        return text[..end].to_owned();
+    }
+    let entries = path.read_dir().unwrap().map(|entry| entry.unwrap().path());
+    entries.map(|path| sources(&path)).collect()
+}
+
+/// Whether a path in the text begins with the crate.
+fn names(text: &str, name: &str) -> bool {
+    let path = format!("{}::", name.replace('-', "_"));
+    let inside = |at: usize| {
+        let before = text[..at].chars().next_back();
+        before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':')
+    };
+    text.match_indices(&path).any(|(at, _)| !inside(at))
+}
+
+/// The fuzzing crate is no part of the build: it would not tell that it lacks a crate.
+#[test]
+fn what_is_fuzzed_is_built_of_the_same() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let rooms = fs::read_to_string(root.join("fuzz/src/lib.rs")).unwrap();
+    let paths = rooms.lines().filter_map(|line| line.strip_prefix("#[path = \"../../"));
+    let paths = paths.map(|path| path.trim_end_matches("\"]").trim_end_matches("/mod.rs"));
+    let text: String = paths.map(|path| sources(&root.join(path))).collect();
+    let own = dependencies("Cargo.toml");
+    let used: Vec<_> = own.into_iter().filter(|(name, _)| names(&text, name)).collect();
+    assert!(used.len() > 8, "{used:?}");
+    let fuzzed = dependencies("fuzz/Cargo.toml");
+    let missing: Vec<_> = used.iter().filter(|line| !fuzzed.contains(line)).collect();
+    assert!(missing.is_empty(), "fuzz/Cargo.toml lacks {missing:?}");
 }

@@ -121,8 +121,13 @@ pub fn widen(model: &Model) -> Model {
         let cast = Node::new("Cast", vec![Some(narrow)], vec![Some(output)]);
         model.graph.add_node(cast.with("to", DataType::F64 as i64)).unwrap();
     }
-    // tract takes no Gemm with C in double precision.
-    for (id, node) in nodes_of(&model, "Gemm") {
+    separate_bias(&mut model);
+    model
+}
+
+/// Adds C of a Gemm behind it: tract takes none but in single precision.
+pub fn separate_bias(model: &mut Model) {
+    for (id, node) in nodes_of(model, "Gemm") {
         let (Some(bias), output) = (node.input(2), node.output(0)) else { continue };
         assert!(node.attr("beta").is_none_or(|beta| matches!(beta, slpc::graph::Attr::Float(1.0))));
         let name = model.graph.free_name("product");
@@ -135,7 +140,6 @@ pub fn widen(model: &Model) -> Model {
         let sum = Node::new("Add", vec![Some(product), Some(bias)], vec![output]);
         model.graph.add_node(sum).unwrap();
     }
-    model
 }
 
 fn nodes_of(model: &Model, op: &str) -> Vec<(NodeId, Node)> {

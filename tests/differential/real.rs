@@ -28,6 +28,17 @@ pub const NAMES: [&str; 14] = [
     "super_resolution",
 ];
 
+/// The models in half precision, those that the short form tries first: others than the last, which
+/// is stored so, are brought to it.
+pub const HALF: [&str; 6] = [
+    "mnist_cntk_ort",
+    "mlperf_resnet8_cifar10",
+    "2conv_mnist_true",
+    "2conv_cifar10_true",
+    "resnet20_cifar10",
+    "squeezenet_imagenet_fp16",
+];
+
 /// A model with what is asked of it.
 pub struct Real {
     pub path: PathBuf,
@@ -55,6 +66,15 @@ impl Real {
         Self { path, layer, neurons, dtype, inputs: vec![(input.name.clone(), x)] }
     }
 
+    /// The same with its sample in half precision.
+    pub fn in_half(mut self) -> Self {
+        self.dtype = DataType::F16;
+        for (_, array) in &mut self.inputs {
+            *array = Array::floats(DataType::F16, array.to_f64()).unwrap();
+        }
+        self
+    }
+
     /// The number of components of the sample.
     pub fn size(&self) -> usize {
         self.inputs[0].1.shape().iter().product()
@@ -72,6 +92,7 @@ fn sample(folder: &Path, name: &str, input: &str) -> ArrayD<f32> {
     };
     match name {
         "vit_mnist" => digit(3),
+        "squeezenet_imagenet_fp16" => photo("goldfish.jpg", "caffe", 3),
         "super_resolution" => photo("chelsea.png", "unit,channels=grey", 1),
         _ => {
             let (x, _) = golden(&folder.join(format!("golden/{name}.npz")));

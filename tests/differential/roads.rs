@@ -15,9 +15,6 @@ use slpc::onnx::to_bytes;
 use crate::common::states::watch;
 use crate::common::{self, Outputs, towards};
 
-/// What sums in another order may differ by in single precision, of an output's largest entry.
-const ROUNDING: f64 = 2e-4;
-
 /// Every runtime that the command line names.
 pub const TARGETS: [Target; 5] =
     [Target::Any, Target::OnnxRuntime, Target::Tract, Target::OpenVino, Target::Web];
@@ -89,8 +86,9 @@ pub fn roads(model: &Model, request: &Options, forward: bool, targets: &[Target]
     list
 }
 
-/// The names of outputs that differ by more than rounding, each with both numbers at the worst place.
-pub fn differences(found: &Outputs, expected: &Outputs) -> Vec<String> {
+/// The names of outputs that differ by more than `rounding` of their largest entry, each with both
+/// numbers at the worst place.
+pub fn differences(found: &Outputs, expected: &Outputs, rounding: f64) -> Vec<String> {
     let mut list = Vec::new();
     for (name, array) in &expected.0 {
         let (found, expected) = (found.get(name), array.to_f64());
@@ -102,12 +100,28 @@ pub fn differences(found: &Outputs, expected: &Outputs) -> Vec<String> {
         let pairs = found.iter().zip(&expected);
         let worst = pairs.max_by(|a, b| (a.0 - a.1).abs().total_cmp(&(b.0 - b.1).abs()));
         if let Some((found, expected)) = worst
-            && ((found - expected).abs() > ROUNDING * scale || found.is_nan() != expected.is_nan())
+            && ((found - expected).abs() > rounding * scale || found.is_nan() != expected.is_nan())
         {
             list.push(format!("{name}: {found:e} where {expected:e}, of {scale:e}"));
         }
     }
     list
+}
+
+/// The worst remainder of v = x·ŵ + b̂, of the magnitudes that are summed.
+pub fn remainder(outputs: &Outputs, layer: &str, x: &Array) -> f64 {
+    let (v, w, b) =
+        (outputs.of(layer, "activity"), outputs.of(layer, "weights"), outputs.of(layer, "bias"));
+    let (x, neurons) = (x.to_f64(), v.len() / x.shape()[0]);
+    let size = x.len() / x.shape()[0];
+    let (x, w): (Vec<f64>, Vec<f64>) = (x.into_iter().collect(), w.into_iter().collect());
+    let rest = v.iter().zip(&b).enumerate().map(|(row, (v, b))| {
+        let x = &x[row / neurons * size..][..size];
+        let products = || w[row * size..][..size].iter().zip(x).map(|(w, x)| w * x);
+        let scale = products().fold(v.abs() + b.abs(), |sum, p| sum + p.abs());
+        (v - products().sum::<f64>() - b).abs() / scale.max(f64::MIN_POSITIVE)
+    });
+    rest.fold(0.0, f64::max)
 }
 
 /// The elements of a model that tract and ONNX Runtime put on two sides of their kinks, each with how

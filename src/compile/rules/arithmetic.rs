@@ -176,27 +176,38 @@ fn abs(cx: &Rule) -> Result<()> {
 }
 
 fn max(cx: &Rule) -> Result<()> {
-    extremum(cx, |a, best| a.binary("GreaterOrEqual", best))
+    extremum(cx, "Max", "GreaterOrEqual")
 }
 
 fn min(cx: &Rule) -> Result<()> {
-    extremum(cx, |a, best| a.binary("LessOrEqual", best))
+    extremum(cx, "Min", "LessOrEqual")
 }
 
-/// The change of the first operand that `wins` against the result. Each mask is 1 where its operand
-/// reaches the result and none before it does.
-fn extremum<'e>(cx: &Rule<'e>, wins: impl Fn(Expr<'e>, Expr<'e>) -> Expr<'e>) -> Result<()> {
-    let y = cx.y(0)?;
+/// The change of the first operand that wins: of the first that `reaches` the `best` of those behind
+/// it, the last one doing so always. Whatever an engine rounds, one of them wins; the result itself may
+/// be rounded where the operands are not.
+fn extremum(cx: &Rule, best: &str, reaches: &str) -> Result<()> {
+    let operands = (0..cx.node.inputs.len()).map(|index| cx.x(index));
+    let operands = operands.collect::<Result<Vec<_>>>()?;
+    let mut behind = operands.clone();
+    for index in (1..behind.len()).rev() {
+        behind[index - 1] = behind[index - 1].binary(best, behind[index]);
+    }
     let (mut parts, mut constants) = (Vec::new(), Vec::new());
     let mut earlier: Option<Expr> = None;
-    for index in 0..cx.node.inputs.len() {
-        let x = cx.x(index)?;
-        let reaches = wins(x, y);
-        let first = earlier.map_or(reaches, |e| reaches.binary("And", e.unary("Not")));
-        earlier = Some(earlier.map_or(reaches, |e| e.binary("Or", reaches)));
-        match operand(cx, index)? {
-            Some(dx) => parts.push(dx.scale(first.indicator(dx.dtype()))),
-            None => constants.push(x.where_(first, x.number(0.0))),
+    for (index, &x) in operands.iter().enumerate() {
+        let own = behind.get(index + 1).map(|&rest| x.binary(reaches, rest));
+        let late = earlier.map(|earlier| earlier.unary("Not"));
+        let first = match (own, late) {
+            (Some(own), Some(late)) => Some(own.binary("And", late)),
+            (own, late) => own.or(late),
+        };
+        earlier = earlier.into_iter().chain(own).reduce(|a, b| a.binary("Or", b));
+        match (operand(cx, index)?, first) {
+            (Some(dx), Some(first)) => parts.push(dx.scale(first.indicator(dx.dtype()))),
+            (Some(dx), None) => parts.push(dx),
+            (None, Some(first)) => constants.push(x.where_(first, x.number(0.0))),
+            (None, None) => constants.push(x),
         }
     }
     affine(cx, &parts, constants);

@@ -98,7 +98,7 @@ impl<'e> Scatter<'e> {
             "none" => self.last(cx),
             "add" => (None, None),
             "mul" => self.others(cx, dupdates.is_some())?,
-            "max" | "min" => self.winners(cx)?,
+            "max" | "min" => self.winners(cx, reduction)?,
             other => return Err(Error::unreadable(format!("attribute 'reduction' is '{other}'"))),
         };
         let mut parts = Vec::new();
@@ -176,9 +176,14 @@ impl<'e> Scatter<'e> {
 
     /// 1 for the first element that is the result at its place: −1 stands for the data, and the
     /// number of each update for the update.
-    fn winners(&self, cx: &Rule<'e>) -> Result<Scales<'e>> {
-        let (data, updates) = self.values(cx)?;
-        let (best, numbers) = (cx.y(0)?.reshape(&self.data), self.numbers(cx));
+    fn winners(&self, cx: &Rule<'e>, reduction: &str) -> Result<Scales<'e>> {
+        let ((data, updates), numbers) = (self.values(cx)?, self.numbers(cx));
+        // What is widened may not be rounded as the result is, where an engine leaves casts out.
+        let best = if cx.raw(0)?.dtype() == data.dtype() {
+            cx.y(0)?.reshape(&self.data)
+        } else {
+            self.write(data, updates, reduction)
+        };
         let none = cx.e.int(i64::MAX);
         let stays = data.binary("Equal", best);
         let own = numbers.where_(updates.binary("Equal", self.read(best)), none);
