@@ -81,7 +81,11 @@ pub fn roads(model: &Model, request: &Options, forward: bool, targets: &[Target]
         let setup = if target == Target::Tract { Setup::default() } else { onnxruntime() };
         // A target asks most where there is a Scan over the blocks.
         let request = Options { target, ..in_blocks(request) };
-        add(&format!("blocks for {target:?}"), &augmented(&request), setup);
+        add(&format!("blocks for {target:?}"), &augmented(&request), setup.clone());
+        if forward {
+            let request = towards(Forward, request);
+            add(&format!("forward in blocks for {target:?}"), &augmented(&request), setup);
+        }
     }
     list
 }
