@@ -313,6 +313,50 @@ fn results_of_a_run_are_arrays_by_name() {
     assert_eq!(activity[[4, 1]], logits[[4, 7]]);
 }
 
+#[test]
+fn neurons_are_given_a_few_at_a_time() {
+    let room = tempfile::tempdir().unwrap();
+    let at = |name: &str| room.path().join(name).to_str().unwrap().to_owned();
+    let layers = ["--layer", "a=logits", "--layer", "b=#5", "--neurons", "runtime"];
+    let made = |emit: &str, batch: &str| {
+        let rest = ["-o", &at("r.onnx"), "--emit", emit, "--batch", batch, "-q"];
+        done(&[&["transform", DIGITS], &layers[..], &rest].concat());
+    };
+    let run = |block: &[&str], name: &str| {
+        let data = ["--data", "examples/digits", "--preprocess", "unit", "--limit", "3"];
+        let path = at("r.onnx");
+        let rest = ["--neurons", "3,0,9,7,7", "-o", &at(name), "-q"];
+        slpc(&[&["run", &path], &data[..], &rest, block].concat())
+    };
+    let read = |name: &str, array: &str| -> ndarray::ArrayD<f32> {
+        let mut npz = ndarray_npy::NpzReader::new(fs::File::open(at(name)).unwrap()).unwrap();
+        npz.by_name(array).unwrap()
+    };
+    for batch in ["auto", "none"] {
+        made("activity,weights,bias,bias-terms", batch);
+        for (block, name) in [(&[][..], "all.npz"), (&["--block", "2"], "few.npz")] {
+            let output = run(block, name);
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        }
+        for layer in ["a", "b"] {
+            for quantity in ["activity", "weights", "bias", "bias-terms"] {
+                let name = format!("slp/{layer}/{quantity}");
+                let (all, few) = (read("all.npz", &name), read("few.npz", &name));
+                assert_eq!(few.shape()[..2], [3, 5], "{name}");
+                assert_eq!(few.shape(), all.shape(), "{name}");
+                let off = few.iter().zip(&all).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+                assert!(off < 1e-5, "{name}: {off}");
+            }
+        }
+        assert_eq!(read("few.npz", "logits").shape()[0], 3);
+    }
+    made("patterns", "auto");
+    assert!(run(&[], "all.npz").status.success());
+    let output = run(&["--block", "2"], "few.npz");
+    assert_eq!(output.status.code(), Some(2));
+    says(&String::from_utf8_lossy(&output.stderr), &["patterns", "together", "--block"]);
+}
+
 #[cfg(unix)]
 #[test]
 fn a_reader_that_goes_away_is_no_error() {

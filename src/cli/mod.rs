@@ -5,6 +5,7 @@ mod completions;
 pub mod data;
 pub mod engine;
 mod explain;
+mod given;
 mod inspect;
 pub mod interrupt;
 pub mod labels;

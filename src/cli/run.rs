@@ -7,14 +7,15 @@ use clap::Args;
 use serde_json::json;
 
 use super::engine::{EngineArgs, Printing};
+use super::given::{Given, samples_at_a_time};
 use super::interrupt;
 use super::results::{Results, Written};
 use super::samples::Samples;
 use super::terminal::{progress, say, table};
-use crate::compile::select::{Choice, Neurons};
+use crate::compile::select::Choice;
 use crate::engine::Array;
 use crate::error::{Error, Result};
-use crate::graph::{Dim, Model, Value, fixed};
+use crate::graph::{Model, fixed};
 use crate::onnx;
 use crate::verify::{Feeder, Inputs, Subject};
 
@@ -37,6 +38,9 @@ pub struct Run {
     /// The flat numbers of the neurons of every layer that takes them at run time, such as 3,17
     #[arg(long, value_name = "LIST")]
     neurons: Option<Choice>,
+    /// How many of these neurons are computed at a time [default: what fits in a moderate memory]
+    #[arg(long, value_name = "N", requires = "neurons")]
+    block: Option<NonZeroUsize>,
     /// How many samples are computed at a time [default: what fits in a moderate memory]
     #[arg(long, value_name = "N")]
     batch_size: Option<NonZeroUsize>,
@@ -46,13 +50,6 @@ pub struct Run {
     printing: Printing,
 }
 
-/// Bytes that a batch may take.
-const AT_A_TIME: usize = 512 << 20;
-/// The most samples of a batch: more make no run faster.
-const MOST: usize = 64;
-/// How many values of the largest's size a run may hold at once.
-const HELD: usize = 8;
-
 impl Run {
     /// Runs the model batch by batch and writes its outputs.
     ///
@@ -61,9 +58,9 @@ impl Run {
     pub fn run(&self) -> Result<()> {
         let model = onnx::load(&self.augmented)?;
         let subject = Subject::read(&model).map_err(|error| error.file(&self.augmented))?;
-        let size = self.batch_size(&model, &subject)?;
         self.check_arrays(&model)?;
-        let neurons = self.neuron_inputs(&model)?;
+        let given = Given::read(&model, self.neurons.as_ref())?;
+        let size = self.batch_size(&model, &subject, given.count())?;
         let set = self.data.required(&model, subject.input, subject.batch)?;
         let set = set.limited(self.limit.map(NonZeroUsize::get)).checked()?;
         interrupt::watch();
@@ -73,6 +70,8 @@ impl Run {
         let bar = progress(set.len(), self.printing.quiet);
         // A batch is shared among the threads of an engine that computes its parts side by side.
         let free = feeder.is_free()?;
+        let blocks = given.blocks(&model, size, self.block)?;
+        let axis = usize::from(subject.batch.is_some());
         let (read, part) = match free {
             true => (size, size.div_ceil(session.lanes())),
             false => (size.saturating_mul(session.lanes()), size),
@@ -80,9 +79,14 @@ impl Run {
         for batch in set.batches(read) {
             interrupt::check()?;
             let parts = feeder.batches(&batch?.values, part)?;
-            let (mut jobs, counts): (Vec<Inputs>, Vec<_>) = parts.into_iter().unzip();
-            jobs.iter_mut().for_each(|inputs| inputs.extend(neurons.iter().cloned()));
-            let runs = session.run_all(&jobs).map_err(|e| e.file(&self.augmented))?;
+            let (jobs, counts): (Vec<Inputs>, Vec<_>) = parts.into_iter().unzip();
+            let run = |block: &Inputs| {
+                interrupt::check()?;
+                let with = |inputs: &Inputs| inputs.iter().chain(block).cloned().collect();
+                let jobs: Vec<Inputs> = jobs.iter().map(with).collect();
+                session.run_all(&jobs).map_err(|e| e.file(&self.augmented))
+            };
+            let runs = given.joined(blocks.iter().map(run), axis)?;
             for (outputs, real) in runs.into_iter().zip(counts) {
                 let taken = if free { real } else { part };
                 results.add(&self.rows(outputs, subject.batch.map(|_| taken), real)?)?;
@@ -140,37 +144,8 @@ impl Run {
         }
     }
 
-    /// Neurons for the layers that take them at run time.
-    fn neuron_inputs(&self, model: &Model) -> Result<Inputs> {
-        let graph = &model.graph;
-        let names = graph.inputs.iter().map(|&id| graph.value(id).name.clone());
-        let wanted: Vec<String> = names.filter(|name| name.starts_with("slp/")).collect();
-        let unknown = [Dim::pos_var("neurons")];
-        let list = match &self.neurons {
-            _ if wanted.is_empty() && self.neurons.is_none() => return Ok(Vec::new()),
-            _ if wanted.is_empty() => {
-                return Err(Error::request("no layer of this model takes neurons at run time")
-                    .help("transform with --neurons runtime, or leave out --neurons"));
-            }
-            Some(choice) => match choice.resolve(&unknown)? {
-                Neurons::List(list) => list,
-                _ => {
-                    return Err(Error::request("a run takes flat numbers of neurons")
-                        .help("write them as --neurons 3,17,40..49"));
-                }
-            },
-            None => {
-                return Err(Error::request("the model takes neurons at run time")
-                    .value(&wanted[0])
-                    .help("name them with --neurons 3,17,40..49"));
-            }
-        };
-        let array = Array::from(ndarray::Array1::from(list));
-        Ok(wanted.into_iter().map(|name| (name, array.clone())).collect())
-    }
-
     /// How many samples a run takes: what the model declares, what is asked for, or what fits.
-    fn batch_size(&self, model: &Model, subject: &Subject<'_>) -> Result<usize> {
+    fn batch_size(&self, model: &Model, subject: &Subject<'_>, neurons: usize) -> Result<usize> {
         let dims = model.graph.value(subject.input).dims().unwrap_or_default();
         let declared = match subject.batch {
             None => Some(1),
@@ -182,7 +157,7 @@ impl Run {
                     .help("leave out --batch-size"))
             }
             (Some(n), _) => Ok(n.max(1)),
-            (None, asked) => Ok(asked.unwrap_or_else(|| samples_at_a_time(model))),
+            (None, asked) => Ok(asked.unwrap_or_else(|| samples_at_a_time(model, neurons))),
         }
     }
 
@@ -205,23 +180,4 @@ impl Run {
             |a: &Written| vec![a.name.clone(), a.dtype.name().into(), format!("{:?}", a.shape)];
         say(&table(&written.iter().map(row).collect::<Vec<_>>()))
     }
-}
-
-/// As many samples as take a moderate memory: their outputs, and some values of the largest's size
-/// on the way. Extents that are not known count as 1.
-fn samples_at_a_time(model: &Model) -> usize {
-    let graph = &model.graph;
-    let outputs = graph.outputs.iter().map(|&id| size(graph.value(id)));
-    let computed = graph.values().filter(|(_, value)| value.tensor.is_none());
-    let largest = computed.map(|(_, value)| size(value)).max().unwrap_or(0);
-    let bytes = outputs.fold(1, usize::saturating_add);
-    let bytes = bytes.saturating_add(largest.saturating_mul(HELD));
-    (AT_A_TIME / bytes).clamp(1, MOST)
-}
-
-fn size(value: &Value) -> usize {
-    let dims = value.dims().unwrap_or_default();
-    let known = dims.iter().filter_map(fixed).map(|n| usize::try_from(n).unwrap_or(1).max(1));
-    let count = known.fold(1, usize::saturating_mul);
-    count.saturating_mul(value.dtype.map_or(4, |t| t.bits() / 8))
 }

@@ -53,6 +53,25 @@ macro_rules! arrays {
                 }
             }
 
+            /// The arrays one after another along an axis, none of which may be missing.
+            ///
+            /// # Errors
+            /// When their types differ, or their extents along other axes.
+            pub fn joined(parts: &[Self], axis: usize) -> Result<Self> {
+                let apart = || Error::internal("arrays that belong together do not fit");
+                match parts.first().ok_or_else(apart)? {
+                    $(Self::$variant(_) => {
+                        let views = parts.iter().map(|part| match part {
+                            Self::$variant(array) if axis < array.ndim() => Ok(array.view()),
+                            _ => Err(apart()),
+                        });
+                        let views = views.collect::<Result<Vec<_>>>()?;
+                        let joined = ndarray::concatenate(Axis(axis), &views);
+                        Ok(Self::$variant(joined.map_err(|_| apart())?))
+                    })*
+                }
+            }
+
             /// The array as the only sample along a new first axis.
             pub fn lifted(self) -> Self {
                 match self {

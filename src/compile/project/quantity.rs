@@ -66,6 +66,11 @@ impl Quantity {
         matches!(self, Self::Weights | Self::Centre | Self::Icd)
     }
 
+    /// Whether it has an entry for each neuron that depends on that neuron alone.
+    pub fn is_of_neurons(self) -> bool {
+        self.is_row() || matches!(self, Self::Activity | Self::Bias | Self::BiasTerms)
+    }
+
     /// Whether it tells of the switches of the model.
     pub fn is_of_switches(self) -> bool {
         matches!(self, Self::Radius | Self::State)
