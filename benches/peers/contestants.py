@@ -164,7 +164,8 @@ def nodes(path):
 
 def profile(path, x, steps, top=6):
     """The share of each kind of node in one warm run: [[operator, share, milliseconds]], the heaviest nodes, and what
-    the nodes of each operator of `steps` (the plan's) take beside what the plan says: [[operator, said, taken]], seconds.
+    the nodes of each operator of `steps` (the plan's) take beside what the plan says: [[operator, said, taken]], seconds;
+    and the multiply-adds of each operator.
     """
     prefix = os.path.join(os.path.dirname(path), "profile")
     s = session(path, prefix)
@@ -175,9 +176,10 @@ def profile(path, x, steps, top=6):
         events = json.load(f)
     os.remove(file)
     kinds, nodes, taken = defaultdict(float), defaultdict(float), defaultdict(float)
-    said = defaultdict(float)
+    said, products = defaultdict(float), defaultdict(float)
     for step in steps:
         said[step["node"]] += step["seconds"]
+        products[step["node"]] += step["products"]
     # The nodes that a step emits are named by the operator it comes from.
     scopes = sorted(((f"slp/{node.strip('/')}/", node) for node in said), key=lambda s: -len(s[0]))
     # The first run also pays for memory that no run has touched before.
@@ -194,4 +196,4 @@ def profile(path, x, steps, top=6):
     total = sum(kinds.values())
     largest = lambda d: [[k, v / total, v] for k, v in sorted(d.items(), key=lambda t: -t[1])[:top]]
     plan = [[node, said[node], taken[node]] for node in said]
-    return {"kinds": largest(kinds), "nodes": largest(nodes), "plan": plan}
+    return {"kinds": largest(kinds), "nodes": largest(nodes), "plan": plan, "products": products}

@@ -28,7 +28,8 @@ BOUNDS = {
     "Gemm": "arithmetic; of the active units alone where the layer is large",
     "ScatterElements": "one element at a time with an index for each, where pooling windows overlap",
     "Resize": "bandwidth: one writing of every map behind a pooling",
-    "Gather": "bandwidth: the masks of every neuron's window",
+    "Gather": "one element at a time where the columns of active units are taken, else bandwidth: the masks of every"
+              " neuron's window",
     "Transpose": "bandwidth: the masks of every neuron's window, channels first",
     "Reshape": "copies of the whole result, which ONNX Runtime makes where a Scan hands out its blocks; larger blocks, or none",
     "Mul": "bandwidth: one reading and writing of every map for each mask; masks merged into the step before",
@@ -120,7 +121,17 @@ def _bounds(measured):
     leading = dict.fromkeys(k for w in missed for k, s, _ in w["profile"]["kinds"] if s >= 0.1)
     lines += ["", "Where an aim is missed, these take a tenth of the time or more; what bounds them, and what would move it:", ""]
     lines += [f"* {k}: {BOUNDS.get(k, 'not looked into')}." for k in leading]
+    rates = [f"{rate:.0f} in `{node}` ({w['title']})" for w in missed for rate, node in _rate(w["profile"])]
+    if rates:
+        lines += ["", "In these works the operator that takes most computes so many 10⁹ multiply-adds a second on one core, units"
+                  " that are switched off counted in: " + ", ".join(rates) + "."]
     return "\n".join(lines)
+
+
+def _rate(profile):
+    """Of the operator that takes most, the 10⁹ multiply-adds a second; nothing where it has none."""
+    taken = [(t, node) for node, _, t in profile["plan"] if t > 0 and profile.get("products", {}).get(node)]
+    return [(profile["products"][node] / t / 1e9, node) for t, node in [max(taken)]] if taken else []
 
 
 def _plan(measured):
