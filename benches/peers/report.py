@@ -5,7 +5,7 @@ import statistics
 HEAD = """# Performance against other ways to Jacobian rows
 
 Made by `python benches/peers/run.py --slpc target/release/slpc --write docs/performance.md`; every figure is from
-its JSON. Each work runs in a process of its own: slpc's augmented graph (`--emit weights`) in ONNX Runtime with one
+its JSON. Each work runs in a process of its own: slpc's augmented graph (`--emit weights --target onnxruntime`) in ONNX Runtime with one
 thread, and the peers with one thread each, interleaved, after their rows have been compared. **The machine
 ({machine}) was shared and busy** (load {load}), so times are CPU seconds of the process, ratios are taken
 within a repetition, and the median is shown; take ratios from here, not times. A peer more than half as slow again as
