@@ -48,14 +48,12 @@ impl Report<'_> {
     fn direction(&self) -> String {
         let (summary, plan) = (self.summary, &self.summary.plan);
         let count = |n: Option<i64>| n.map_or("unknown".to_owned(), |n| n.to_string());
-        let way = plan.direction().map_or_else(
-            || {
-                let forward: Vec<&str> =
-                    plan.forward().map(|layer| summary.layers[layer].alias.as_str()).collect();
-                format!("forward to {}, reverse from the others", forward.join(", "))
-            },
-            |way| way.to_string(),
-        );
+        let forward: Vec<&str> =
+            plan.forward().map(|layer| summary.layers[layer].alias.as_str()).collect();
+        let way = match plan.direction() {
+            Some(way) => way.to_string(),
+            None => format!("forward to {}, reverse from the others", forward.join(", ")),
+        };
         let colours = if plan.colours.is_some() { " colours" } else { "" };
         let (reverse, forward) = (count(plan.reverse_seeds), count(plan.forward_seeds));
         format!("{way} (seeds: reverse {reverse}, forward {forward}{colours})")
@@ -118,7 +116,7 @@ impl Report<'_> {
             "output": self.output.display().to_string(),
             "input": summary.input,
             "layers": summary.layers.iter().map(layer_json).collect::<Vec<_>>(),
-            "direction": plan.direction().map_or_else(|| "mixed".to_owned(), |way| way.to_string()),
+            "direction": plan.direction_name(),
             "directions": plan.directions.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "seeds": { "reverse": plan.reverse_seeds, "forward": plan.forward_seeds },
             "coloured": plan.colours.is_some(),

@@ -122,8 +122,7 @@ pub(super) fn record(model: &mut Model, summary: &Summary, options: &Options, no
     note("input", summary.input.clone());
     note("batch", summary.batch.map_or("none".to_owned(), |axis| axis.to_string()));
     let directions = summary.plan.directions.iter().map(ToString::to_string);
-    let direction = summary.plan.direction();
-    note("direction", direction.map_or_else(|| "mixed".to_owned(), |way| way.to_string()));
+    note("direction", summary.plan.direction_name());
     let emit: Vec<_> = options.emit.iter().map(|q| q.name()).collect();
     note("emit", emit.join(","));
     if options.emit.iter().any(|q| q.is_singular()) {
@@ -135,7 +134,7 @@ pub(super) fn record(model: &mut Model, summary: &Summary, options: &Options, no
     for ((layer, way), Notes { terms, switches }) in
         summary.layers.iter().zip(directions).zip(notes)
     {
-        if direction.is_none() {
+        if summary.plan.direction().is_none() {
             note(&format!("layer.{}.direction", layer.alias), way);
         }
         note(&format!("layer.{}.value", layer.alias), layer.value.clone());

@@ -96,6 +96,11 @@ impl Plan {
         self.directions.iter().all(|&way| way == first).then_some(first)
     }
 
+    /// The name of that direction, `mixed` where there is none.
+    pub fn direction_name(&self) -> String {
+        self.direction().map_or_else(|| "mixed".to_owned(), |way| way.to_string())
+    }
+
     /// The layers whose rows are accumulated forward.
     pub fn forward(&self) -> impl Iterator<Item = usize> {
         let ways = self.directions.iter().enumerate();
