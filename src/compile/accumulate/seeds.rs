@@ -43,36 +43,24 @@ pub fn choose<'e>(e: &'e Emit, layer: &Layer, samples: Option<&Samples>) -> Chos
     };
     let all = flat.dims()[1].clone();
     let among = plan::chosen_count(layer).filter(|_| layer.neurons != Neurons::Runtime);
+    let chosen = |count, activity, indices: Option<Expr<'e>>, per_sample| Chosen {
+        count,
+        samples: batch.clone(),
+        activity,
+        // What the layer chooses itself counts from the front.
+        from_front: per_sample
+            || indices.is_none_or(|x| x.as_ints().is_some_and(|list| list.iter().all(|&i| i >= 0))),
+        indices,
+        per_sample,
+        among,
+        in_block: false,
+    };
     let listed = |indices: Expr<'e>, count: Dim| {
         let activity = flat.gather(indices, 1).assume(&[batch.clone(), count.clone()]);
-        let from_front = indices.as_ints().is_some_and(|list| list.iter().all(|&i| i >= 0));
-        let (indices, samples) = (Some(indices), batch.clone());
-        Chosen {
-            count,
-            samples,
-            activity,
-            indices,
-            per_sample: false,
-            from_front,
-            among,
-            in_block: false,
-        }
+        chosen(count, activity, Some(indices), false)
     };
     match &layer.neurons {
-        Neurons::All => {
-            let (count, samples) = (all, batch);
-            let (indices, per_sample, from_front) = (None, false, true);
-            Chosen {
-                count,
-                samples,
-                activity: flat,
-                indices,
-                per_sample,
-                from_front,
-                among,
-                in_block: false,
-            }
-        }
+        Neurons::All => chosen(all, flat, None, false),
         Neurons::List(list) => listed(e.ints(list), Dim::Value(list.len() as i32)),
         Neurons::Runtime => {
             let name = format!("slp/{}/neurons", layer.alias);
@@ -85,18 +73,8 @@ pub fn choose<'e>(e: &'e Emit, layer: &Layer, samples: Option<&Samples>) -> Chos
             let k = e.ints(&[*k as i64]);
             let top = e.node("TopK", &[Some(flat.id), Some(k.id)], &[("axis", 1.into())], 2);
             let dims = [batch.clone(), count.clone()];
-            let (activity, indices) = (top[0].assume(&dims), Some(top[1].assume(&dims)));
-            let (samples, per_sample, from_front) = (batch, true, true);
-            Chosen {
-                count,
-                samples,
-                activity,
-                indices,
-                per_sample,
-                from_front,
-                among,
-                in_block: false,
-            }
+            let [activity, indices] = [top[0], top[1]].map(|x| x.assume(&dims));
+            chosen(count, activity, Some(indices), true)
         }
     }
 }
@@ -211,22 +189,17 @@ impl<'e> Chosen<'e> {
         let size = x.e.product(&dims[2..]);
         let flat = x.reshape(&[dims[0].clone(), dims[1].clone(), size]);
         let target = [self.samples.clone(), self.count.clone(), dims[1].clone()];
-        let Some(indices) = self.indices else {
-            return flat.transpose(&[0, 2, 1]).assume(&target);
-        };
-        if self.per_sample {
-            let each = [self.samples.clone(), self.count.clone(), Dim::Value(1)];
-            let indices = indices.reshape(&each).expand(&target);
-            let rows = flat.transpose(&[0, 2, 1]);
-            return x
-                .e
-                .op("GatherElements", &[rows, indices], &[("axis", 1.into())])
-                .assume(&target);
-        }
-        // All blocks together take every row: those are laid out once, around the blocks.
-        let picked = match self.in_block {
-            true => flat.transpose(&[0, 2, 1]).gather(indices, 1),
-            false => flat.gather(indices, 2).transpose(&[0, 2, 1]),
+        let rows = || flat.transpose(&[0, 2, 1]);
+        let picked = match self.indices {
+            None => rows(),
+            Some(indices) if self.per_sample => {
+                let each = [self.samples.clone(), self.count.clone(), Dim::Value(1)];
+                let indices = indices.reshape(&each).expand(&target);
+                x.e.op("GatherElements", &[rows(), indices], &[("axis", 1.into())])
+            }
+            // All blocks together take every row: those are laid out once, around the blocks.
+            Some(indices) if self.in_block => rows().gather(indices, 1),
+            Some(indices) => flat.gather(indices, 2).transpose(&[0, 2, 1]),
         };
         picked.assume(&target)
     }
