@@ -2,6 +2,7 @@
 
 use super::Task;
 use crate::compile::build::{Emit, Expr};
+use crate::compile::linear::moved;
 use crate::compile::plan::Colours;
 use crate::graph::Dim;
 
@@ -63,9 +64,6 @@ fn repeated<'e>(
 ) -> Expr<'e> {
     let e = x.e;
     let [one, wide, own] = [1, size, period].map(|n| Dim::Value(n as i32));
-    let mut dims = x.dims();
-    let (before, after) = (e.product(&dims[2..axis + 3]), e.product(&dims[axis + 4..]));
-    let [n, k] = [dims[0].clone(), dims[1].clone()];
     let colours: Vec<i64> = (0..size).map(|place| place % period).collect();
     let matrix = |shape: [&Dim; 2], range: [&Dim; 2]| {
         let at = e.ints(&colours).reshape(&shape.map(Dim::clone));
@@ -75,13 +73,8 @@ fn repeated<'e>(
         lead.splice(2.., shape.map(Dim::clone));
         hot.binary("And", inside.transpose(&[1, 0, 2]).reshape(&lead)).indicator(x.dtype())
     };
-    let placed = if axis + 4 == dims.len() {
-        let rows = x.reshape(&[n, k, before, own.clone()]);
-        rows.binary("MatMul", matrix([&one, &wide], [&own, &one]))
-    } else {
-        let rows = x.reshape(&[n, k, before, own.clone(), after]);
-        matrix([&wide, &one], [&one, &own]).unsqueeze(&[2]).binary("MatMul", rows)
-    };
-    dims[axis + 3] = wide;
-    placed.reshape(&dims)
+    moved(x, axis, (period, size, 1), |last| match last {
+        true => matrix([&one, &wide], [&own, &one]),
+        false => matrix([&wide, &one], [&one, &own]).unsqueeze(&[2]),
+    })
 }

@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 
-use super::{Lower, Var};
+use super::{Lower, Var, moved};
 use crate::compile::build::{Emit, Expr};
 use crate::graph::{DataType, Dim, fixed};
 
@@ -447,7 +447,6 @@ impl<'e> Place<'e> {
         if self.is_all(span, axis, size) {
             return x;
         }
-        let whole = Dim::Value(size as i32);
         let size = size / group;
         let [stride, start, length] = [span.stride, span.start, span.length].map(|n| n / group);
         let span = Span { stride, start, length };
@@ -455,27 +454,17 @@ impl<'e> Place<'e> {
         let places = self.coordinates(axis, span, None);
         let range = self.e.range(&wide);
         let at = places.dims();
-        let mut dims = x.dims();
-        let inner =
-            std::iter::once(Dim::Value(group as i32)).chain(dims[axis + 4..].iter().cloned());
-        let after = self.e.product(&inner.collect::<Vec<_>>());
-        let before = self.e.product(&dims[2..axis + 3]);
-        let [k, n] = [dims[0].clone(), dims[1].clone()];
         let matrix = |range: Expr<'e>, shape: &[Dim]| {
             let shape: Vec<Dim> = at[..2].iter().chain(shape).cloned().collect();
             places.reshape(&shape).binary("Equal", range).indicator(x.dtype())
         };
-        let placed = if group == 1 && axis + 4 == dims.len() {
-            let rows = x.reshape(&[k, n, before, at[2].clone()]);
-            rows.binary("MatMul", matrix(range, &[at[2].clone(), one]))
-        } else {
-            let rows = x.reshape(&[k, n, before, at[2].clone(), after]);
-            let range = range.reshape(&[wide.clone(), one.clone()]);
-            matrix(range, &[one.clone(), one, at[2].clone()]).binary("MatMul", rows)
-        };
-        dims[1] = placed.dims()[1].clone();
-        dims[axis + 3] = whole;
-        placed.reshape(&dims)
+        moved(x, axis, (length, size, group), |last| match last {
+            true => matrix(range, &[at[2].clone(), one.clone()]),
+            false => {
+                let range = range.reshape(&[wide.clone(), one.clone()]);
+                matrix(range, &[one.clone(), one.clone(), at[2].clone()])
+            }
+        })
     }
 }
 
