@@ -5,6 +5,8 @@
 //! lengths of the largest windows never meet in a row. One tangent carries all of them (Curtis, Powell and
 //! Reid, 1974), and the place of a neuron's window tells which one an entry belongs to.
 
+use std::borrow::Borrow;
+
 use super::super::linear::{Program, VarId};
 use super::windows::Sight;
 use crate::graph::fixed;
@@ -54,19 +56,24 @@ impl Colours {
 }
 
 /// The colours of `input` for layers whose neurons see it as `sights` say; none where some layer sees all
-/// of it, or where there would be no fewer colours than components.
-pub fn colours(program: &Program, input: VarId, sights: &[Sight]) -> Option<Colours> {
+/// of it, after which no more are looked at, or where there would be no fewer colours than components.
+pub fn colours<S: Borrow<Sight>>(
+    program: &Program,
+    input: VarId,
+    sights: impl IntoIterator<Item = S>,
+) -> Option<Colours> {
     let dims = &program.var(input).dims;
     let sizes: Vec<i64> = dims.get(2..)?.iter().map(fixed).collect::<Option<_>>()?;
-    let mut periods = vec![1; sizes.len()];
+    let (mut periods, mut any) = (vec![1; sizes.len()], false);
     for sight in sights {
-        let windows = sight.windows(input)?;
+        any = true;
+        let windows = sight.borrow().windows(input)?;
         for ((period, &size), window) in periods.iter_mut().zip(&sizes).zip(windows) {
             *period = size.min(window.length).max(*period);
         }
     }
     let colours = Colours { channels: fixed(&dims[1])?, sizes, periods };
-    (!sights.is_empty() && colours.count() < colours.components()).then_some(colours)
+    (any && colours.count() < colours.components()).then_some(colours)
 }
 
 #[cfg(test)]

@@ -69,7 +69,7 @@ impl Estimate {
             step.outputs.iter().for_each(|v| made[v.0] = i + 1);
         }
         let end = |(layer, sight): (&VarId, &Sight)| {
-            let colours = colours(program, network.input, std::slice::from_ref(sight));
+            let colours = colours(program, network.input, [sight]);
             let tangent = assumed.elements(&program.var(*layer).dims) * 4.0;
             (made[layer.0], colours.filter(|_| !limits.dense), tangent)
         };

@@ -175,9 +175,10 @@ pub fn sweep<'e>(
         elements(&program.var(switch.like).dims).saturating_mul(each)
     });
     let widest = values.chain(candidates).max().unwrap_or(0);
-    let sights = switches.iter().flatten().map(|s| plan::sight(program, s.like, task.samples));
-    let sights: Vec<_> = sights.collect();
-    let colours = plan::colours(program, task.network.input, &sights).filter(|_| !limits.dense);
+    // The last switches see most, and all of the input first.
+    let last = switches.iter().flatten().rev();
+    let sights = last.map(|s| plan::sight(program, s.like, task.samples));
+    let colours = plan::colours(program, task.network.input, sights).filter(|_| !limits.dense);
     let seeds = colours.as_ref().map_or_else(|| elements(sample), |c| c.count() as u64);
     let needed = seeds.saturating_mul(widest).saturating_mul(4 * COPIES);
     match limits.memory {
