@@ -1,8 +1,8 @@
 //! What runtimes need said otherwise.
 //!
 //! Each lowering is a rewrite of emitted nodes that keeps every value, with the fault of the runtime that
-//! it goes around, or with what that runtime alone has one operator for. The model's own nodes are never touched: a runtime that can't run them can't run the
-//! model.
+//! it goes around, or with what that runtime alone has one operator for. The model's own nodes are never
+//! touched: a runtime that can't run them can't run the model.
 
 mod flip;
 mod kernels;
