@@ -161,7 +161,7 @@ impl<'e> Expr<'e> {
             let flat: Vec<Dim> = images.iter().chain(space).cloned().collect();
             let scales: Vec<f64> =
                 [1.0, 1.0].into_iter().chain(times.iter().map(|&n| n as f64)).collect();
-            let scales = e.constant(Tensor::floats(DataType::F32, vec![4], &scales));
+            let scales = e.floats(DataType::F32, vec![4], &scales);
             let attributes = [
                 ("mode", "nearest".into()),
                 ("coordinate_transformation_mode", "asymmetric".into()),
@@ -230,7 +230,7 @@ impl<'e> Expr<'e> {
     pub fn ones(e: &'e Emit, dtype: DataType, dims: &[Dim]) -> Self {
         let sizes: Vec<i64> = dims.iter().map(|d| fixed(d).unwrap_or(1)).collect();
         let count: i64 = sizes.iter().product();
-        e.constant(Tensor::floats(dtype, sizes, &vec![1.0; count.max(0) as usize]))
+        e.floats(dtype, sizes, &vec![1.0; count.max(0) as usize])
     }
 
     /// A tensor of any type with an axis of size 0.
@@ -240,7 +240,7 @@ impl<'e> Expr<'e> {
 
     /// One number at every place of the given dimensions.
     pub fn filled(e: &'e Emit, dtype: DataType, number: f64, dims: &[Dim]) -> Self {
-        let number = Tensor::floats(dtype, vec![1], &[number]);
+        let number = Tensor::floats(e.float_type(dtype), vec![1], &[number]);
         e.op("ConstantOfShape", &[e.shape(dims)], &[("value", number.into())]).assume(dims)
     }
 

@@ -173,11 +173,21 @@ impl Emit {
 
     /// A float constant of rank 0.
     pub fn float(&self, dtype: DataType, value: f64) -> Expr<'_> {
-        if !dtype.is_float() {
-            self.fail(Error::internal(format!("a float constant of type {}", dtype.name())));
-            return self.constant(Tensor::float(DataType::F32, value));
+        self.floats(dtype, vec![], &[value])
+    }
+
+    /// A constant of floats; of float32, and an error kept, where the type is no float.
+    pub fn floats(&self, dtype: DataType, dims: Vec<i64>, values: &[f64]) -> Expr<'_> {
+        self.constant(Tensor::floats(self.float_type(dtype), dims, values))
+    }
+
+    /// The type itself; float32, and an error kept, where it is no float.
+    fn float_type(&self, dtype: DataType) -> DataType {
+        if dtype.is_float() {
+            return dtype;
         }
-        self.constant(Tensor::float(dtype, value))
+        self.fail(Error::internal(format!("a float constant of type {}", dtype.name())));
+        DataType::F32
     }
 
     /// An int64 vector.
@@ -359,6 +369,28 @@ fn note_extents(extents: &mut Map<Dim, (ValueId, usize)>, id: ValueId, facts: &F
     for (axis, dim) in facts.shape().into_iter().flatten().enumerate() {
         if fixed(&dim).is_none() {
             extents.entry(dim).or_insert((id, axis));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn float_constants_of_other_types_are_an_error_that_is_kept() {
+        let dims = [Dim::Value(2)];
+        type Make = for<'e> fn(&'e Emit, &[Dim]) -> Expr<'e>;
+        let makes: [Make; 3] = [
+            |e, _| e.float(DataType::I64, 1.0),
+            |e, dims| Expr::ones(e, DataType::Bool, dims),
+            |e, dims| Expr::zeros(e, DataType::I32, dims),
+        ];
+        for make in makes {
+            let e = Emit::new(Graph::new("g"), 18);
+            make(&e, &dims);
+            let error = e.check().unwrap_err().to_string();
+            assert!(error.contains("a float constant of type"), "{error}");
         }
     }
 }

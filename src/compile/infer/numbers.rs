@@ -106,7 +106,8 @@ impl Trail<'_> {
             }
         };
         let length = count(&dims)?;
-        let held = Tensor::floats(held.dtype?, dims, &elements).to_floats().ok()?;
+        let dtype = held.dtype.filter(|dtype| dtype.is_float())?;
+        let held = Tensor::floats(dtype, dims, &elements).to_floats().ok()?;
         (held.len() as i64 == length && held.iter().all(|x| x.is_finite())).then_some(held)
     }
 

@@ -6,7 +6,7 @@
 //! each row is back at its place. The pairs are always neighbours: 0 and 1, 2 and 3, and so on.
 
 use crate::compile::build::{Emit, Expr};
-use crate::graph::{DataType, Dim, Tensor};
+use crate::graph::{DataType, Dim};
 
 /// Sweeps until a full matrix is diagonal to rounding; convergence is quadratic in the end.
 pub(super) const FULL: usize = 7;
@@ -56,7 +56,7 @@ impl<'b> Rotation<'b> {
         let (zero, one) = (a.number(0.0), a.number(1.0));
         let size = one.where_(size.binary("Equal", zero), size);
         let signs: Vec<f64> = (0..m).map(|i| if i % 2 == 0 { 1.0 } else { -1.0 }).collect();
-        let first = e.constant(Tensor::floats(dtype, vec![m as i64], &signs));
+        let first = e.floats(dtype, vec![m as i64], &signs);
         let sign = first.where_(difference.binary("Equal", zero), difference.unary("Sign"));
         let tan = twice * sign / size;
         let cos = (tan * tan + one).unary("Sqrt").unary("Reciprocal");
@@ -103,7 +103,7 @@ pub(super) fn matrix_of(
 ) -> Expr<'_> {
     let mut values = vec![0.0; m * m];
     (0..m).for_each(|i| values[i * m + place(i)] = 1.0);
-    e.constant(Tensor::floats(dtype, vec![m as i64, m as i64], &values))
+    e.floats(dtype, vec![m as i64, m as i64], &values)
 }
 
 #[cfg(test)]

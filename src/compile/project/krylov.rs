@@ -6,7 +6,7 @@
 //! place; where there is none left, zero.
 
 use crate::compile::build::{Emit, Expr};
-use crate::graph::{DataType, Dim, Tensor};
+use crate::graph::{DataType, Dim};
 
 /// The share of a vector that is rounding once it is orthogonal to those before it.
 fn rounding(dtype: DataType) -> f64 {
@@ -80,7 +80,7 @@ fn unit<'e>(x: Expr<'e>, least: Expr<'e>) -> Expr<'e> {
 fn unit_rows(e: &Emit, dtype: DataType, size: usize, back: usize) -> Expr<'_> {
     let mut values = vec![0.0; size * size];
     (back..size).for_each(|i| values[i * size + i - back] = 1.0);
-    e.constant(Tensor::floats(dtype, vec![size as i64, size as i64], &values))
+    e.floats(dtype, vec![size as i64, size as i64], &values)
 }
 
 /// `[size, n]` numbers between −½ and ½ that look random and are the same in every runtime: squares

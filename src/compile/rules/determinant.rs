@@ -47,7 +47,7 @@ fn cofactors(x: Expr<'_>, rank: usize, n: i64) -> Expr<'_> {
     let minors = minors.reshape(&x.dims());
     let signs: Vec<f64> =
         (0..n * n).map(|place| if (place / n + place % n) % 2 == 0 { 1.0 } else { -1.0 }).collect();
-    minors * e.constant(Tensor::floats(x.dtype(), vec![n, n], &signs))
+    minors * e.floats(x.dtype(), vec![n, n], &signs)
 }
 
 #[cfg(test)]

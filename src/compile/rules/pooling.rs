@@ -94,7 +94,7 @@ pub(super) fn window_sums<'r, 'e>(
 fn ones<'e>(cx: &Rule<'e>, geometry: &Geometry, dtype: DataType) -> Expr<'e> {
     let count: i64 = geometry.kernel.iter().product();
     let dims = [1, 1].into_iter().chain(geometry.kernel.iter().copied()).collect();
-    cx.e.constant(Tensor::floats(dtype, dims, &vec![1.0; count.max(0) as usize]))
+    cx.e.floats(dtype, dims, &vec![1.0; count.max(0) as usize])
 }
 
 /// One over the number of elements that count in each window.

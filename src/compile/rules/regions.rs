@@ -10,7 +10,7 @@ use super::sampling::{Mode, Padding, Reading, Taps, pixels, size_as_float};
 use super::{Entry, Rule, Shape};
 use crate::compile::build::Expr;
 use crate::error::{Error, Result};
-use crate::graph::{DataType, Dim, Tensor};
+use crate::graph::{DataType, Dim};
 
 pub(super) const RULES: &[Entry] = &[
     Entry::exact("RoiAlign", Only(&[0, 1]), roi_align)
@@ -91,7 +91,7 @@ impl Align {
         let (count, most) = match self.ratio {
             0 => {
                 let count = bin.unary("Ceil");
-                let one = e.constant(Tensor::floats(dtype, vec![1], &[1.0]));
+                let one = e.floats(dtype, vec![1], &[1.0]);
                 let all = Expr::concat(&[count.reshape(&rois.dims()[..1]), one], 0);
                 (count, all.reduce("ReduceMax", &[0], false).cast(DataType::I64))
             }

@@ -15,7 +15,7 @@ use super::{Entry, Rule, Tangent};
 use crate::compile::build::Expr;
 use crate::compile::linear::Side;
 use crate::error::{Error, Result};
-use crate::graph::{DataType, Dim, Tensor, fixed};
+use crate::graph::{DataType, Dim, fixed};
 use number::Known;
 use sampling::{Axis, Kernel, Samples, Sampling, Taken, factor};
 
@@ -232,8 +232,7 @@ impl Request {
             return self.sampling.computed(&axis, sizes, dtype);
         };
         let [from, to] = [axis.input, axis.output].map(|n| n.value as i64);
-        let constant =
-            |dims: Vec<i64>, values: &[f64]| cx.e.constant(Tensor::floats(dtype, dims, values));
+        let constant = |dims: Vec<i64>, values: &[f64]| cx.e.floats(dtype, dims, values);
         let Samples { taken, inside } = self.sampling.known(&axis);
         Samples {
             taken: match taken {

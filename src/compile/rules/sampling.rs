@@ -13,7 +13,7 @@ use super::Inputs::{First, Only};
 use super::{Entry, Rule, Shape};
 use crate::compile::build::{Emit, Expr};
 use crate::error::{Error, Result};
-use crate::graph::{DataType, Dim, Tensor, fixed};
+use crate::graph::{DataType, Dim, fixed};
 
 pub(super) const RULES: &[Entry] = &[
     Entry::exact("GridSample", Only(&[0, 1]), grid_sample)
@@ -308,7 +308,7 @@ fn centres<'e>(e: &'e Emit, dtype: DataType, size: &Dim, aligned: bool) -> Expr<
     };
     if let Some(n) = fixed(size) {
         let values: Vec<f64> = (0..n).map(|i| place(i as f64, n as f64)).collect();
-        return e.constant(Tensor::floats(dtype, vec![n], &values));
+        return e.floats(dtype, vec![n], &values);
     }
     let twice = e.range(size).cast(dtype) * 2.0;
     let count = size_as_float(e, dtype, size, if aligned { -1.0 } else { 0.0 });
